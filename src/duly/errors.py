@@ -1,0 +1,125 @@
+"""Every error duly raises, as a tree.
+
+::
+
+    DulyError
+    ├── ConfigError            a setting, URL or option is wrong; the message says which, and what to do
+    │   └── TaskNotRegistered  no task of that name in this app
+    ├── StoreError             the store could not do what it was asked
+    │   ├── StoreUnavailable   it cannot be reached, opened, locked or written (disk full, read-only)
+    │   ├── StoreCorrupt       its file is not a store, or is damaged
+    │   └── StoreTooNew        it was written by a newer duly than this one
+    ├── EncodeError            a value has no JSON form (arguments at the call, results in the worker)
+    ├── DecodeError            stored bytes do not fit the task's annotations
+    ├── DuplicateKey           on_conflict="error" and a live job holds the key
+    ├── StaleLease             the lease was lost: the job was rescued and may run elsewhere
+    ├── Retry                  raised by self.retry() to leave the task; not an error
+    └── JobError               what AsyncResult.get() raises when the job has no result to give
+        ├── JobFailed          the task's exception cannot be rebuilt here; its text and traceback are inside
+        ├── JobCancelled       the job was cancelled, or expired before it could start
+        ├── JobUncertain       an at-most-once job whose worker died while it ran
+        ├── JobUnknown         no job of that id in the store (never there, forgotten or pruned)
+        └── WorkerLost         the job's worker died as often as is allowed
+
+    SoftTimeLimitExceeded      raised inside a task when its soft time limit passes
+    TimeLimitExceeded          the outcome of a task that was killed at its hard limit
+    TimeoutError               (the built-in) raised by get(timeout=...) when time is up
+"""
+
+from __future__ import annotations
+
+
+class DulyError(Exception):
+    """The root of every error duly raises on purpose."""
+
+
+class ConfigError(DulyError):
+    """A setting, URL or option is wrong; the message says which one, its value, and what to do."""
+
+
+class TaskNotRegistered(ConfigError):
+    """No task of that name is registered in this app."""
+
+
+class StoreError(DulyError):
+    """The store could not do what it was asked; what it acknowledged before is still there."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, opened, locked or written now. Trying again later may work."""
+
+
+class StoreCorrupt(StoreError):
+    """The store's file is damaged, or is not a duly store at all."""
+
+
+class StoreTooNew(StoreError):
+    """The store's schema was written by a newer release of duly than this one."""
+
+
+class EncodeError(DulyError):
+    """A value cannot be written as JSON."""
+
+
+class DecodeError(DulyError):
+    """Stored bytes cannot be read as what the task's annotations ask for."""
+
+
+class DuplicateKey(DulyError):
+    """A live job already holds this unique key and ``on_conflict="error"`` was asked for."""
+
+    def __init__(self, key: str, holder: str) -> None:
+        super().__init__(
+            f"key {key!r} is held by job {holder}; "
+            'use on_conflict="skip" to accept that one or "replace" to replace it'
+        )
+        self.key = key
+        self.holder = holder
+
+
+class StaleLease(DulyError):
+    """This attempt lost its lease: the job was given back and may be running elsewhere."""
+
+
+class JobError(DulyError):
+    """A job ended without a result."""
+
+
+class JobFailed(JobError):
+    """The task raised an exception that cannot be rebuilt here; ``str()`` holds its type and text."""
+
+
+class JobCancelled(JobError):
+    """The job was cancelled, or expired before it could start."""
+
+
+class JobUncertain(JobError):
+    """An at-most-once job's worker died while it ran: nobody knows how far it came."""
+
+
+class JobUnknown(JobError):
+    """The store has no job of that id: it never had, or it was forgotten or pruned."""
+
+
+class WorkerLost(JobError):
+    """The job's worker died while it ran, as many times as is allowed."""
+
+
+class SoftTimeLimitExceeded(Exception):  # not a DulyError: user code catches it like any other
+    """Raised inside a task when its soft time limit passes; time to clean up and leave."""
+
+
+class TimeLimitExceeded(JobError):
+    """The task was killed because its hard time limit passed."""
+
+
+class Retry(DulyError):
+    """Raised by ``self.retry()`` to leave the task; carries when the job is due again.
+
+    ``due`` is microseconds UTC; ``cause`` is the exception being handled, if any.
+    """
+
+    def __init__(self, due: int, cause: BaseException | None = None) -> None:
+        super().__init__(f"retry due at {due} µs")
+        self.due = due
+        self.cause = cause

@@ -1,0 +1,382 @@
+"""The nouns: Job, Lease, Outcome and what a store says about them. No behaviour, no I/O.
+
+The life of a job::
+
+    waiting ──reserve──▶ running ──settle──▶ succeeded | failed | cancelled | uncertain
+       ▲                    │
+       └── retry, release, rescue
+
+``waiting`` is one stored state with three names for people, decided by the clock and the history
+(:func:`state_name`): *scheduled* (due ahead), *queued* (due), *retrying* (run before, to run again).
+Nothing has to happen when a scheduled job becomes due, so nothing can fail to happen.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import time
+from typing import Literal
+
+import msgspec
+
+OnConflict = Literal["skip", "replace", "error"]
+"""What to do when a live job holds the same key: keep it, put the new one in its place, or raise."""
+
+Verdict = Literal["prevented", "signalled", "moved", "retried", "too late", "key taken", "unknown"]
+"""What a job answers to cancel (prevented, signalled), move (moved) or retry (retried, key taken).
+
+*too late*: its state no longer allows it. *unknown*: no such job.
+"""
+
+MAX_PRIORITY = 9
+
+
+class State(enum.IntEnum):
+    """The stored state. Values are in databases: never renumber."""
+
+    WAITING = 0
+    RUNNING = 1
+    SUCCEEDED = 2
+    FAILED = 3
+    CANCELLED = 4
+    UNCERTAIN = 5
+
+    @property
+    def final(self) -> bool:
+        return self >= State.SUCCEEDED
+
+
+STATE_NAMES = ("scheduled", "queued", "retrying", "running", "succeeded", "failed", "cancelled", "uncertain")
+"""Every name :func:`state_name` can give, in the order of a job's life."""
+
+
+def state_name(state: int, attempt: int, due: int, now: int) -> str:
+    """The name people read for a stored state (see the module's text)."""
+    if state == State.WAITING:
+        if attempt:
+            return "retrying"
+        return "scheduled" if due > now else "queued"
+    return State(state).name.lower()
+
+
+class Flag(enum.IntFlag):
+    """Facts about a job that the store itself acts on. Values are in databases: never renumber."""
+
+    AT_MOST_ONCE = 1  # a lost attempt ends uncertain instead of being given back
+    IGNORE_RESULT = 2  # the task's return value is not kept
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored request to run a task, as a producer writes it."""
+
+    id: str  # UUIDv7 unless the producer chose one; any non-empty text
+    task: str  # the task's registered name
+    due: int  # µs UTC; never started before
+    args: bytes = b"[[],{}]"  # JSON: [positional, keyword]
+    queue: str = "default"
+    priority: int = 0  # 0..9, 9 first
+    expires: int | None = None  # µs UTC; not started at or after
+    key: str | None = None  # unique among live (waiting or running) jobs
+    on_conflict: OnConflict = "skip"  # what to do when the key is held
+    headers: bytes | None = None  # JSON object, the user's; carried along unread
+    options: bytes | None = None  # JSON of Options; None nearly always
+    flags: int = 0  # Flag
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Per-job overrides of the task's own settings, kept as JSON in ``Job.options``."""
+
+    soft_time_limit: float | None = None  # seconds
+    time_limit: float | None = None  # seconds
+    max_retries: int | None = None
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """What became of one job handed to ``enqueue``."""
+
+    id: str  # the job that stands for the request: itself, or the one that held its id or key
+    stored: bool  # False: nothing was written, ``id`` names the job already there
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A reserved job: the right to run it, for as long as the worker's lease is renewed.
+
+    ``token`` is unique to this attempt; whatever the worker writes about the job carries it and is
+    refused once the job was given to somebody else. ``ref`` is the store's own handle; nobody else
+    looks at it.
+    """
+
+    token: int
+    ref: int
+    id: str
+    task: str
+    args: bytes
+    queue: str
+    priority: int
+    due: int
+    expires: int | None
+    attempt: int  # 1 for the first run
+    retries: int  # how often the task itself asked for another run
+    lost: int  # how often a worker died running it
+    flags: int
+    headers: bytes | None
+    options: bytes | None
+
+
+class Kind(enum.IntEnum):
+    """How an attempt ended. Values are in databases: never renumber."""
+
+    SUCCEEDED = 2
+    FAILED = 3
+    CANCELLED = 4
+    UNCERTAIN = 5
+    RETRY = 6  # to run again at ``due``
+    RELEASED = 7  # never started; as if never reserved
+    LOST = 8  # its worker died
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How one attempt ended; ``exchange`` writes it if the lease still holds."""
+
+    lease: Lease
+    kind: Kind
+    started: int = 0  # µs UTC on the store's clock
+    finished: int = 0
+    result: bytes | None = None  # SUCCEEDED: JSON of the return value; None when not kept
+    error: bytes | None = None  # JSON of ErrorInfo
+    due: int = 0  # RETRY: when to run again
+    progress: bytes | None = None  # JSON of Progress, the last one reported
+    log: bytes | None = None  # the tail of what the attempt logged, UTF-8
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An exception as it is stored."""
+
+    type: str  # class name
+    message: str
+    module: str = "builtins"
+    args: msgspec.Raw | None = None  # JSON array of exception.args where they have a JSON form
+    traceback: str | None = None
+    help: str | None = None  # what a person can do about it
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a running task says it is."""
+
+    done: float
+    total: float | None = None
+    note: str | None = None
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """What ``exchange`` brings back."""
+
+    leases: list[Lease]  # in the order to run them
+    refused: list[Outcome]  # outcomes whose lease was stale; nothing of them was written
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a job's history."""
+
+    attempt: int
+    outcome: str  # a Kind's name in lower case, or "running"
+    worker: str | None  # "name@host", None when the worker's record was pruned
+    slot: int | None
+    started: int | None
+    finished: int | None
+    error: bytes | None
+    log: bytes | None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the store knows of one job."""
+
+    id: str
+    task: str
+    args: bytes
+    queue: str
+    priority: int
+    due: int
+    expires: int | None
+    key: str | None
+    headers: bytes | None
+    options: bytes | None
+    flags: int
+    state: State
+    attempt: int
+    retries: int
+    lost: int
+    created: int
+    started: int | None
+    finished: int | None
+    worker: str | None  # "name@host" of the last worker to reserve it
+    slot: int | None
+    result: bytes | None
+    error: bytes | None
+    progress: bytes | None
+    log: bytes | None
+    cancelling: bool  # a running job that was asked to stop
+
+    def state_name(self, now: int) -> str:
+        return state_name(self.state, self.attempt, self.due, now)
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a job that a caller waits for."""
+
+    id: str
+    state: State
+    attempt: int
+    due: int
+    result: bytes | None
+    error: bytes | None
+    progress: bytes | None
+
+    def state_name(self, now: int) -> str:
+        return state_name(self.state, self.attempt, self.due, now)
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs; every field that is set must match. An empty filter matches every job."""
+
+    ids: tuple[str, ...] | None = None
+    states: tuple[str, ...] | None = None  # names out of STATE_NAMES
+    queues: tuple[str, ...] | None = None
+    task: str | None = None  # a name, or a glob with * and ?
+    due_from: int | None = None  # inclusive
+    due_before: int | None = None  # exclusive
+    key: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of jobs; ``after`` is handed back for the next one, None at the end."""
+
+    jobs: list[JobView]
+    after: str | None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What one job answered to cancel, move or retry."""
+
+    id: str
+    verdict: Verdict
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``move`` changes in a waiting job; None leaves it."""
+
+    due: int | None = None
+    args: bytes | None = None
+    queue: str | None = None
+    priority: int | None = None
+
+
+class QueueCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is in one queue; counts stop at ``COUNT_CAP`` so that a huge store stays quick."""
+
+    queue: str
+    ready: int  # waiting and due
+    scheduled: int  # waiting, due ahead
+    running: int
+    oldest: int | None  # due of the longest-waiting ready job
+
+
+COUNT_CAP = 10_000
+"""Counts shown to people stop here and read "10,000+"."""
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One incarnation of a worker, as the registry keeps it."""
+
+    id: int = 0  # given by the store, never reused
+    name: str  # unique among live workers of one host by convention: "worker1"
+    host: str
+    pid: int
+    boot: str = ""  # the kernel's boot id; with pid and born it names a process for good
+    born: int = 0  # the process's start time, in the kernel's own ticks since boot
+    queues: tuple[str, ...] = ()
+    pool: str = "process"
+    slots: int = 1  # jobs it runs at once
+    tasks: tuple[str, ...] = ()  # names it has registered
+    version: str = ""
+    started: int = 0  # µs UTC
+    expires: int = 0  # µs UTC; the lease. 0: left properly
+
+
+class Renewal(msgspec.Struct, frozen=True):
+    """The answer to a heartbeat."""
+
+    alive: bool  # False: the lease had lapsed and the jobs were given away; kill what runs, start anew
+    cancels: list[Cancel]  # running jobs of this worker that were asked to stop
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """A running job that was asked to stop."""
+
+    id: str
+    slot: int
+    terminate: bool  # kill at once instead of asking the task first
+
+
+class Rescued(msgspec.Struct, frozen=True):
+    """A job taken from a dead worker and what became of it."""
+
+    id: str
+    task: str
+    queue: str
+    state: State  # WAITING: given back; FAILED: lost too often; UNCERTAIN; CANCELLED
+    lost: int
+
+
+class Rollup(msgspec.Struct, frozen=True):
+    """One bucket of one minute's histogram."""
+
+    minute: int  # minutes since 1970, UTC
+    queue: str
+    task: str
+    outcome: str  # a Kind's name in lower case
+    measure: str  # "lateness" (start - due) or "runtime" (finish - start)
+    bucket: int  # index into BUCKETS
+    n: int
+    total: int  # µs, summed
+
+
+BUCKETS: tuple[int, ...] = tuple(int(100 * 1.5**i) for i in range(52))
+"""Upper bounds in µs of the histogram buckets: 0.1 ms to a little over 24 h, each 1.5 times the last.
+
+Bucket i holds values <= BUCKETS[i] and > BUCKETS[i-1]; index 52 holds everything above. Factor 1.5 keeps
+any percentile within 25 % of the truth."""
+
+
+class _IdSource:
+    """UUIDv7 (RFC 9562): 48 bits of milliseconds, then 12 bits of the millisecond's fraction (its
+    method 3), then 62 random bits. Random bytes are drawn in blocks, because a call to the kernel for
+    each id would cost more than the rest; a fork drops the block, or two processes would share it."""
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def reset(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def new(self) -> str:
+        at = self._at
+        self._at = at + 8
+        chunk = self._pool[at : at + 8]
+        if len(chunk) < 8:
+            self._pool = pool = os.urandom(4096)
+            self._at = 8
+            chunk = pool[:8]
+        nanos = time.time_ns()
+        millis, rest = divmod(nanos, 1_000_000)
+        head = (millis << 16) | 0x7000 | (rest * 4096 // 1_000_000)
+        tail = int.from_bytes(chunk, "big") & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+        text = f"{head:016x}{tail:016x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_ids = _IdSource()
+os.register_at_fork(after_in_child=_ids.reset)
+new_id = _ids.new

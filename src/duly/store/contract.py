@@ -1,0 +1,226 @@
+"""What every store promises. The conformance suite in ``duly.testing`` is this page as tests.
+
+A store holds every job from enqueue to outcome; nobody holds a job in memory to wait for its time.
+
+Promises
+    1. *Acknowledged means kept.* When a call returns, what it wrote survives the death of the caller;
+       what it survives beyond that (power, disk) is the store's ``durability`` line.
+    2. *One live lease.* A job is reserved by at most one seat. Its lease ends when an outcome is settled,
+       when the seat is abandoned, or when its worker's lease has lapsed and somebody rescues it.
+    3. *Fenced.* Every write about a running job carries the token of the attempt and changes nothing
+       when another attempt has been made since. The caller is told.
+    4. *Never early.* No job is reserved before its due, on the store's own clock.
+    5. *Atomic.* A call happens as a whole or not at all.
+    6. *Batched.* A call is one transaction or one round trip, whatever the length of its lists.
+
+Instants are integers, microseconds UTC, on the store's clock. Errors are ``duly.errors.StoreError``;
+a call that raised one may be repeated: ``enqueue`` is idempotent by job id, everything else by token.
+
+A store may be used from any thread, and after a fork (each process gets a connection of its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from duly.job import (
+    Answer,
+    Attempt,
+    Change,
+    Enqueued,
+    Exchange,
+    Filter,
+    Job,
+    Lease,
+    Outcome,
+    Page,
+    QueueCount,
+    Renewal,
+    Rescued,
+    Result,
+    Rollup,
+    WorkerInfo,
+)
+
+Channel = Literal["work", "results", "control"]
+"""What a listener waits for: jobs to run, jobs that ended, something for the supervisors."""
+
+Order = Literal["newest", "due"]
+
+
+class Listener(Protocol):
+    """A place where wake-ups arrive. A wake-up is a hint: it may be lost, or be for nothing."""
+
+    def wait(self, timeout: float) -> bool:
+        """Block until a wake-up or for ``timeout`` seconds; True if one came. Earlier ones count."""
+        ...
+
+    def poke(self) -> None:
+        """Wake whoever waits here. Safe from any thread and from a signal handler."""
+        ...
+
+    def fileno(self) -> int:
+        """Readable when a wake-up is there; for select() and event loops. ``wait(0)`` takes it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """The store contract. See the module's text for what holds of every method."""
+
+    url: str
+    durability: str  # one sentence for people: what survives a loss of power
+
+    def now(self) -> int:
+        """The store's clock."""
+        ...
+
+    # -- producing -------------------------------------------------------------------------------
+
+    def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        """Store jobs, in order; one answer each.
+
+        A job whose id is already there is not stored again. A job whose key a live job holds follows
+        its ``on_conflict``: *skip* leaves the holder; *replace* puts the new job in a waiting holder's
+        place (the holder ends cancelled), while a running holder goes on and hands over the key;
+        *error* raises DuplicateKey, and then none of ``jobs`` is stored.
+        """
+        ...
+
+    # -- running: the hot path -------------------------------------------------------------------
+
+    def exchange(
+        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+    ) -> Exchange:
+        """Settle ``outcomes`` and reserve up to ``want`` due jobs for seat (worker, slot).
+
+        Jobs come by priority (9 first), then due, then age; from ``queues`` in the order given. A job found
+        expired ends cancelled instead. Statistics are written in the same transaction. A worker whose lease was
+        given away reserves nothing (and its outcomes are refused by their tokens). A RETRY of a job
+        that was asked to cancel ends cancelled.
+        """
+        ...
+
+    def next_due(self, queues: Sequence[str]) -> int | None:
+        """The earliest due of the waiting jobs in ``queues``; it may lie in the past."""
+        ...
+
+    def save_progress(self, lease: Lease, progress: bytes) -> bool:
+        """Note how far a running job is; False if the lease is stale."""
+        ...
+
+    def load_effect(self, lease: Lease, key: str) -> bytes | None:
+        """The recorded value of a step of this job, from this or an earlier attempt."""
+        ...
+
+    def save_effect(self, lease: Lease, key: str, value: bytes) -> None:
+        """Record a step's value. Raises StaleLease. The first value recorded stays."""
+        ...
+
+    # -- liveness --------------------------------------------------------------------------------
+
+    def register(self, worker: WorkerInfo, lease: int) -> int:
+        """A new worker incarnation, alive for ``lease`` µs; gives its id, never used before."""
+        ...
+
+    def renew(self, worker: int, lease: int) -> Renewal:
+        """The heartbeat: one row, whatever the worker runs. A lapsed worker that nobody has rescued
+        yet lives on."""
+        ...
+
+    def unregister(self, worker: int) -> None:
+        """Leave properly. Jobs it still holds are released."""
+        ...
+
+    def abandon(
+        self, worker: int, slot: int, started: Sequence[str], error: bytes, max_lost: int
+    ) -> list[Rescued]:
+        """An executor died; its supervisor gives back its seat's jobs at once.
+
+        Jobs named in ``started`` were running and count as lost (as in :meth:`rescue`, with ``error``
+        as the reason); the others are released.
+        """
+        ...
+
+    def rescue(self, max_lost: int, dead: Sequence[int] = ()) -> list[Rescued]:
+        """Give back the jobs of workers whose lease has lapsed, and of the ``dead`` ones named.
+
+        A job becomes waiting again, due at its old due, unless: it was asked to cancel (cancelled), is
+        at-most-once (uncertain), or this is loss number ``max_lost`` (failed, WorkerLost).
+        """
+        ...
+
+    def workers(self) -> list[WorkerInfo]:
+        """Every registered worker, lapsed ones too, newest first."""
+        ...
+
+    # -- managing --------------------------------------------------------------------------------
+
+    def cancel(self, which: Filter, terminate: bool = False) -> list[Answer]:
+        """Waiting jobs end cancelled (*prevented*); running ones are asked to stop (*signalled*).
+
+        Durable with every worker down: a job that was asked to cancel is never given back or retried.
+        """
+        ...
+
+    def move(self, which: Filter, change: Change) -> list[Answer]:
+        """Change waiting jobs."""
+        ...
+
+    def retry(self, which: Filter) -> list[Answer]:
+        """Put finished jobs back to waiting, due now, retries and losses forgotten, history kept."""
+        ...
+
+    def forget(self, ids: Sequence[str]) -> int:
+        """Delete finished jobs with their history; gives how many."""
+        ...
+
+    def prune(self, before: int, failed_before: int, limit: int) -> int:
+        """Delete at most ``limit`` old records: succeeded and cancelled jobs that finished before
+        ``before``, failed and uncertain ones before ``failed_before``, workers that left, old rollups;
+        gives how many jobs went."""
+        ...
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def jobs(
+        self, which: Filter, order: Order = "newest", after: str | None = None, limit: int = 100
+    ) -> Page:
+        """A page of jobs. ``after`` is the last page's ``after``; pages skip and repeat nothing."""
+        ...
+
+    def attempts(self, job: str) -> list[Attempt]:
+        """The job's history, oldest first, the running or last attempt included."""
+        ...
+
+    def results(self, ids: Sequence[str]) -> list[Result | None]:
+        """What became of these jobs; None for an unknown one."""
+        ...
+
+    def counts(self) -> list[QueueCount]:
+        """Every queue with live jobs."""
+        ...
+
+    def rollups(self, since: int, until: int) -> list[Rollup]:
+        """The statistics of the minutes from ``since`` (inclusive) to ``until`` (exclusive), in µs."""
+        ...
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def listen(self, channel: Channel) -> Listener:
+        """Wake-ups of one kind. The caller closes it."""
+        ...
+
+    def notify(self, channel: Channel) -> None:
+        """Wake every listener of a channel."""
+        ...
+
+    def maintain(self) -> None:
+        """Housekeeping that is due now and then (checkpoints, say); quick when there is none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. The store opens again by itself when used again."""
+        ...
