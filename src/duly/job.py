@@ -241,6 +241,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs; every field that is set must match. An empty filter matches every job."""
 
     ids: tuple[str, ...] | None = None
+    id_prefix: str | None = None  # how the id begins
     states: tuple[str, ...] | None = None  # names out of STATE_NAMES
     queues: tuple[str, ...] | None = None
     task: str | None = None  # a name, or a glob with * and ?
