@@ -49,6 +49,11 @@ Channel = Literal["work", "results", "control"]
 Order = Literal["newest", "due"]
 
 
+WAKE_AHEAD = 2_000_000
+"""µs. A job due further ahead than this needs no wake-up, because whoever waits for work looks at least
+every second by itself, and so finds it before it is due."""
+
+
 class Listener(Protocol):
     """A place where wake-ups arrive. A wake-up is a hint: it may be lost, or be for nothing."""
 
@@ -134,9 +139,7 @@ class Store(Protocol):
         """Leave properly. Jobs it still holds are released."""
         ...
 
-    def abandon(
-        self, worker: int, slot: int, started: Sequence[str], error: bytes, max_lost: int
-    ) -> list[Rescued]:
+    def abandon(self, worker: int, slot: int, started: Sequence[str], error: bytes, max_lost: int) -> list[Rescued]:
         """An executor died; its supervisor gives back its seat's jobs at once.
 
         Jobs named in ``started`` were running and count as lost (as in :meth:`rescue`, with ``error``
@@ -185,9 +188,7 @@ class Store(Protocol):
 
     # -- looking ---------------------------------------------------------------------------------
 
-    def jobs(
-        self, which: Filter, order: Order = "newest", after: str | None = None, limit: int = 100
-    ) -> Page:
+    def jobs(self, which: Filter, order: Order = "newest", after: str | None = None, limit: int = 100) -> Page:
         """A page of jobs. ``after`` is the last page's ``after``; pages skip and repeat nothing."""
         ...
 

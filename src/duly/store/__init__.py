@@ -1,0 +1,35 @@
+"""Stores: where jobs live. ``open(url)`` gives one."""
+
+from __future__ import annotations
+
+import difflib
+
+from duly.clock import SYSTEM, Clock
+from duly.errors import ConfigError
+from duly.store.contract import Listener, Store
+
+__all__ = ["Listener", "Store", "open"]
+
+_SCHEMES = ("sqlite",)
+
+
+def open(url: str, *, clock: Clock = SYSTEM) -> Store:  # noqa: A001 - store.open(url) reads as it should
+    """The store of a URL: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db`` or
+    ``sqlite:///:memory:`` (this process only).
+
+    Options follow a ``?``: ``synchronous=NORMAL`` gives up the last commits at a loss of power for speed,
+    ``timeout=SECONDS`` (10) is how long to wait for another process's lock.
+
+    Raises ConfigError for a URL that names no known store; nothing is opened before the first use.
+    """
+    scheme, separator, _ = url.partition("://")
+    if scheme == "sqlite" and separator:
+        from duly.store.sqlite import SqliteStore
+
+        return SqliteStore(url, clock=clock)
+    guess = difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=0.5)
+    hint = f"; did you mean {guess[0]}://?" if guess else ""
+    raise ConfigError(
+        f"store {url!r}: no such kind of store{hint} Known: sqlite:///path/to/file.db (three slashes: relative "
+        "to the working directory, four: absolute)"
+    )

@@ -1,0 +1,322 @@
+"""The embedded store: one SQLite file.
+
+``statements.sql`` has the tables and every statement; ``database.py`` the connection, transactions and errors;
+``running.py`` the hot path; ``liveness.py``, ``managing.py`` and ``looking.py`` the rest of the contract.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from duly.clock import MICROS, SYSTEM, Clock
+from duly.errors import ConfigError, DuplicateKey, StaleLease
+from duly.job import (
+    Answer,
+    Attempt,
+    Cancel,
+    Change,
+    Enqueued,
+    Exchange,
+    Filter,
+    Job,
+    Kind,
+    Lease,
+    Outcome,
+    Page,
+    QueueCount,
+    Renewal,
+    Rescued,
+    Result,
+    Rollup,
+    State,
+    WorkerInfo,
+)
+from duly.store.contract import WAKE_AHEAD, Channel, Listener, Order
+from duly.store.sqlite import liveness, looking, managing, running
+from duly.store.sqlite.database import Database
+from duly.store.sqlite.sql import SQL
+from duly.store.wake import Hub, LocalHub
+
+_LOG_BYTES = 4 << 20  # `maintain` checkpoints a write-ahead log larger than this
+_MINUTE = 60 * MICROS
+
+_DURABILITY = {
+    "FULL": "every acknowledged job survives a loss of power (SQLite WAL, synchronous=FULL)",
+    "NORMAL": "a loss of power may undo the last moments' commits (SQLite WAL, synchronous=NORMAL)",
+}
+
+
+class SqliteStore:
+    """A store in one file, for any number of processes of one host (see ``contract.Store``).
+
+    1. Made from a URL; nothing is touched yet.
+    2. The first call opens the file, and creates it if it is not there.
+    3. ``close`` lets go; a later call opens again.
+    """
+
+    def __init__(self, url: str, clock: Clock = SYSTEM) -> None:
+        path, synchronous, timeout = parse(url)
+        self.url = url
+        self.path = path
+        self.durability = _DURABILITY[synchronous] if path != ":memory:" else "nothing survives: it is in memory"
+        self.now = clock.now
+        self._db = Database(path, SQL["schema"], synchronous, timeout)
+        self._hub: Hub | LocalHub | None = None
+
+    # -- producing -------------------------------------------------------------------------------
+
+    def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        if not jobs:
+            return []
+        now = self.now()
+        with self._db.write() as db:
+            if any(job.key is not None for job in jobs):
+                answers = [self._enqueue_keyed(db, job, now) for job in jobs]
+            else:
+                answers = self._enqueue_plain(db, jobs, now)
+        self._wake_workers(min(job.due for job in jobs), now)
+        return answers
+
+    def _enqueue_plain(self, db: sqlite3.Connection, jobs: Sequence[Job], now: int) -> list[Enqueued]:
+        """No keys: one statement for all, unless some id turns out to be there already."""
+        rows = [_row(job, now) for job in jobs]
+        db.execute("SAVEPOINT bulk")
+        if db.executemany(SQL["insert"], rows).rowcount == len(jobs):
+            return [Enqueued(job.id, True) for job in jobs]
+        db.execute("ROLLBACK TO bulk")
+        return [
+            Enqueued(job.id, db.execute(SQL["insert"], row).rowcount == 1)
+            for job, row in zip(jobs, rows, strict=True)
+        ]
+
+    def _enqueue_keyed(self, db: sqlite3.Connection, job: Job, now: int) -> Enqueued:
+        if db.execute("SELECT 1 FROM jobs WHERE id = ?", (job.id,)).fetchone():
+            return Enqueued(job.id, False)
+        holder = job.key is not None and db.execute(SQL["key_holder"], (job.key,)).fetchone()
+        if holder:
+            seq, holder_id, state = holder
+            if job.on_conflict == "error":
+                raise DuplicateKey(str(job.key), holder_id)
+            if job.on_conflict == "skip":
+                return Enqueued(holder_id, False)
+            if state == State.WAITING:
+                managing.cancel_waiting(db, [seq], now, f"replaced by job {job.id}, which has the same key")
+            else:
+                db.execute(SQL["give_up_key"], (seq,))
+        db.execute(SQL["insert"], _row(job, now))
+        return Enqueued(job.id, True)
+
+    # -- running: the hot path -------------------------------------------------------------------
+
+    def exchange(
+        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+    ) -> Exchange:
+        now = self.now()
+        if not outcomes:
+            with self._db.read() as db:  # an idle worker looks without taking the write lock from anybody
+                if want <= 0 or not running.anything_due(db, queues, now):
+                    return Exchange([], [])
+        with self._db.write() as db:
+            refused = running.settle(db, worker, slot, outcomes) if outcomes else []
+            leases = running.reserve(db, worker, slot, want, queues, now) if want > 0 else []
+        self._wake_after(outcomes, now)
+        return Exchange(leases, refused)
+
+    def next_due(self, queues: Sequence[str]) -> int | None:
+        with self._db.read() as db:
+            return running.next_due(db, queues)
+
+    def save_progress(self, lease: Lease, progress: bytes) -> bool:
+        with self._db.write() as db:
+            return db.execute(SQL["set_progress"], (progress, lease.ref, lease.token)).rowcount == 1
+
+    def load_effect(self, lease: Lease, key: str) -> bytes | None:
+        with self._db.read() as db:
+            row = db.execute(SQL["get_effect"], (lease.ref, key)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def save_effect(self, lease: Lease, key: str, value: bytes) -> None:
+        with self._db.write() as db:
+            if not db.execute(SQL["holds"], (lease.ref, lease.token)).fetchone():
+                raise StaleLease(
+                    f"job {lease.id}: attempt {lease.attempt} lost its lease; effect {key!r} not recorded"
+                )
+            db.execute(SQL["put_effect"], (lease.ref, key, value))
+
+    # -- liveness --------------------------------------------------------------------------------
+
+    def register(self, worker: WorkerInfo, lease: int) -> int:
+        now = self.now()
+        expires = now + lease
+        info = msgspec.json.encode(msgspec.structs.replace(worker, started=worker.started or now, expires=expires))
+        with self._db.write() as db:
+            cursor = db.execute(SQL["register"], (worker.name, worker.host, expires, info))
+            return int(cursor.lastrowid or 0)
+
+    def renew(self, worker: int, lease: int) -> Renewal:
+        with self._db.write() as db:
+            if db.execute(SQL["renew"], (self.now() + lease, worker)).rowcount == 0:
+                return Renewal(False, [])
+            asked = db.execute(SQL["cancels"], (worker,)).fetchall()
+        return Renewal(True, [Cancel(id, slot, cancel > 1) for id, slot, cancel in asked])
+
+    def unregister(self, worker: int) -> None:
+        with self._db.write() as db:
+            liveness.leave(db, worker, self.now())
+        self.notify("work")
+
+    def abandon(self, worker: int, slot: int, started: Sequence[str], error: bytes, max_lost: int) -> list[Rescued]:
+        with self._db.write() as db:
+            rescued = liveness.abandon(db, worker, slot, set(started), error, max_lost, self.now())
+        return self._announce(rescued)
+
+    def rescue(self, max_lost: int, dead: Sequence[int] = ()) -> list[Rescued]:
+        with self._db.read() as db:
+            if not dead and not liveness.any_lapsed(db, self.now()):
+                return []
+        with self._db.write() as db:
+            rescued = liveness.rescue(db, max_lost, dead, self.now())
+        return self._announce(rescued)
+
+    def workers(self) -> list[WorkerInfo]:
+        with self._db.read() as db:
+            rows = db.execute(SQL["workers"]).fetchall()
+        return [
+            msgspec.structs.replace(liveness.worker_info(info), id=id, expires=expires) for id, expires, info in rows
+        ]
+
+    # -- managing --------------------------------------------------------------------------------
+
+    def cancel(self, which: Filter, terminate: bool = False) -> list[Answer]:
+        with self._db.write() as db:
+            answers = managing.cancel(db, which, terminate, self.now())
+        if any(answer.verdict == "signalled" for answer in answers):
+            self.notify("control")
+        self.notify("results")
+        return answers
+
+    def move(self, which: Filter, change: Change) -> list[Answer]:
+        with self._db.write() as db:
+            answers = managing.move(db, which, change, self.now())
+        self.notify("work")
+        return answers
+
+    def retry(self, which: Filter) -> list[Answer]:
+        with self._db.write() as db:
+            answers = managing.retry(db, which, self.now())
+        self.notify("work")
+        return answers
+
+    def forget(self, ids: Sequence[str]) -> int:
+        with self._db.write() as db:
+            return managing.forget(db, ids, self.now())
+
+    def prune(self, before: int, failed_before: int, limit: int) -> int:
+        with self._db.write() as db:
+            return managing.prune(db, before, failed_before, limit)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def jobs(self, which: Filter, order: Order = "newest", after: str | None = None, limit: int = 100) -> Page:
+        with self._db.read() as db:
+            return looking.page(db, which, order, after, limit, self.now())
+
+    def attempts(self, job: str) -> list[Attempt]:
+        with self._db.read() as db:
+            return looking.attempts(db, job)
+
+    def results(self, ids: Sequence[str]) -> list[Result | None]:
+        with self._db.read() as db:
+            return looking.results(db, ids)
+
+    def counts(self) -> list[QueueCount]:
+        with self._db.read() as db:
+            return looking.counts(db, self.now())
+
+    def rollups(self, since: int, until: int) -> list[Rollup]:
+        with self._db.read() as db:
+            return looking.rollups(db, since // _MINUTE, -(-until // _MINUTE))
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def listen(self, channel: Channel) -> Listener:
+        with self._db.read():  # the file has to be there before its neighbours
+            return self._wakes().listen(channel)
+
+    def notify(self, channel: Channel) -> None:
+        self._wakes().notify(channel)
+
+    def maintain(self) -> None:
+        self._db.checkpoint(_LOG_BYTES)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _wakes(self) -> Hub | LocalHub:
+        if self._hub is None:
+            if self._db.memory:
+                self._hub = LocalHub()
+            else:
+                self._hub = Hub(Path(self.path + "-wake"), os.stat(self.path).st_mode)
+        return self._hub
+
+    def _wake_workers(self, due: int, now: int) -> None:
+        if due <= now + WAKE_AHEAD:
+            self._wakes().notify("work")
+
+    def _wake_after(self, outcomes: Sequence[Outcome], now: int) -> None:
+        """Callers who wait for results, and workers if something went back to the queue."""
+        if outcomes:
+            self.notify("results")
+            back = [lease_due for o in outcomes if (lease_due := _due_again(o)) is not None]
+            if back:
+                self._wake_workers(min(back), now)
+
+    def _announce(self, rescued: list[Rescued]) -> list[Rescued]:
+        if rescued:
+            self.notify("work")
+            self.notify("results")
+        return rescued
+
+
+def _due_again(outcome: Outcome) -> int | None:
+    """When a job that was given back is due; None for one that ended."""
+    if outcome.kind == Kind.RETRY:
+        return outcome.due
+    return outcome.lease.due if outcome.kind == Kind.RELEASED else None
+
+
+def _row(job: Job, now: int) -> tuple[object, ...]:
+    return (
+        job.id, job.task, job.args, job.queue, job.priority, job.due, job.expires, job.flags, job.headers,
+        job.options, job.key, now,
+    )  # fmt: skip
+
+
+def parse(url: str) -> tuple[str, str, float]:
+    """Path, synchronous and timeout (seconds) of a ``sqlite://`` URL. Raises ConfigError."""
+    rest = url.removeprefix("sqlite://")
+    place, _, query = rest.partition("?")
+    if not place.startswith("/") or len(place) < 2:
+        raise ConfigError(
+            f"store {url!r}: needs a path: sqlite:///relative.db (three slashes) or sqlite:////absolute.db (four)"
+        )
+    path = unquote(place[1:])
+    options = {"synchronous": "FULL", "timeout": "10"}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in options:
+            raise ConfigError(f"store {url!r}: no option {name!r}; known: {', '.join(options)}")
+        options[name] = value
+    synchronous = options["synchronous"].upper()
+    if synchronous not in _DURABILITY:
+        raise ConfigError(f"store {url!r}: synchronous={synchronous}; it can be {' or '.join(_DURABILITY)}")
+    if not re.fullmatch(r"\d+(\.\d+)?", options["timeout"]):
+        raise ConfigError(f"store {url!r}: timeout={options['timeout']!r}; it takes a number of seconds")
+    return path if path == ":memory:" else os.path.abspath(path), synchronous, float(options["timeout"])

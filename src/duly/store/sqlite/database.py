@@ -1,0 +1,243 @@
+"""One SQLite file, opened the way the store needs it: connections, transactions, errors.
+
+What can go wrong and what happens then: another process holds the write lock (we wait in small steps, up to
+the timeout); the process forks (the child opens a connection of its own and never touches its parent's); the
+file is removed or replaced while open (writes are refused, for they would go nowhere); the disk fills
+(the transaction is rolled back; what was committed stays).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from duly.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+
+T = TypeVar("T")
+
+APPLICATION_ID = 0x64756C79  # "duly", in the header of every store file
+SCHEMA_VERSION = 1
+
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FIRST_WAIT = 0.00005  # seconds before the first retry of a lock; doubled up to _LONGEST_WAIT
+_LONGEST_WAIT = 0.005
+_CHECKPOINT_PAGES = 4000  # fallback when no worker runs that checkpoints: 16 MB of log
+
+_inherited: list[sqlite3.Connection] = []
+"""Connections of a parent process. Closing one here would disturb its locks, so they are kept for ever."""
+
+
+class Database:
+    """A file (or a database in memory) and this process's connection to it.
+
+    1. The first use opens it, and creates the schema in an empty file.
+    2. ``read`` and ``write`` run a function in a transaction; one thread at a time.
+    3. After a fork the child starts again at 1.
+    """
+
+    def __init__(self, path: str, schema: str, synchronous: str, timeout: float) -> None:
+        self.path = path
+        self.memory = path == ":memory:"
+        self._schema = schema
+        self._synchronous = synchronous
+        self._timeout = timeout
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # device and inode of what is open
+        self._pid = os.getpid()
+
+    # -- transactions ----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that may write: all of it or nothing. Holds the write lock from the start, so what it
+        reads is what it changes."""
+        with self._lock, self._translated():
+            connection = self._open()
+            self._check_file()
+            self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """One or more reads of the latest committed state. They take no lock and wait for nobody."""
+        with self._lock, self._translated():
+            yield self._open()
+
+    def close(self) -> None:
+        with self._lock:
+            self._leave_parent()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def checkpoint(self, log_bytes: int) -> None:
+        """Copy the log into the file if it is larger than ``log_bytes``, without waiting for anybody."""
+        if self.memory:
+            return
+        with contextlib.suppress(OSError):
+            if os.stat(self.path + "-wal").st_size > log_bytes:
+                with self.read() as connection:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        self._leave_parent()
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _leave_parent(self) -> None:
+        if self._pid != os.getpid():
+            if self._connection is not None:
+                _inherited.append(self._connection)
+                self._connection = None
+            self._pid = os.getpid()
+
+    def _connect(self) -> sqlite3.Connection:
+        self._check_place()
+        connection = sqlite3.connect(
+            self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            self._patiently(lambda: self._prepare(connection))
+        except BaseException:
+            connection.close()
+            raise
+        if not self.memory:
+            self._file = _identity(self.path)
+        return connection
+
+    def _check_place(self) -> None:
+        if self.memory:
+            return
+        folder = Path(self.path).parent
+        if not folder.is_dir():
+            raise StoreUnavailable(
+                f"store {self.path}: the folder {folder} does not exist; create it or choose another place "
+                "(store=, DULY_STORE or --store)"
+            )
+        if Path(self.path).is_dir():
+            raise StoreUnavailable(f"store {self.path}: is a folder; name a file in it")
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Settings, then the schema. Tolerates being repeated, and others doing the same at the same time."""
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+        if self._version(connection) == 0:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if self._version(connection) == 0:
+                    self._create(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """The schema's version; 0 for an empty file. Refuses what is not ours or newer than us."""
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if tables and application != APPLICATION_ID:
+            raise StoreCorrupt(
+                f"store {self.path}: this SQLite file belongs to another program (it has {tables} tables or indexes "
+                "that duly did not make); choose a file of its own for duly"
+            )
+        if version > SCHEMA_VERSION:
+            raise StoreTooNew(
+                f"store {self.path}: written by a newer duly (schema {version}, this one knows {SCHEMA_VERSION}); "
+                "upgrade duly here, or use another store"
+            )
+        return version
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        for statement in self._schema.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    # -- waiting and failing ---------------------------------------------------------------------
+
+    def _check_file(self) -> None:
+        """A file that was removed while open still takes writes, and loses them when closed."""
+        if self.memory or _identity(self.path) == self._file:
+            return
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        raise StoreUnavailable(
+            f"store {self.path}: the file was removed or replaced while it was open; nothing was written. "
+            "Put it back, or repeat the call to start with what is there now"
+        )
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        """Run ``step``, again while another connection holds the lock it needs.
+
+        SQLite's own busy handler sleeps in steps of whole milliseconds; a commit takes a tenth of one.
+        """
+        wait = _FIRST_WAIT
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return step()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() >= deadline:
+                    raise
+            time.sleep(wait * random.uniform(0.5, 1.0))
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        where = f"store {self.path}: "
+        if code in _DAMAGED:
+            return StoreCorrupt(
+                f"{where}the file is damaged or is not SQLite ({error}); keep a copy, then try "
+                f"`sqlite3 {self.path} .recover`, or choose another place"
+            )
+        if code in _BUSY:
+            return StoreUnavailable(
+                f"{where}locked by another process for more than {self._timeout:g} s; find it with "
+                f"`fuser {self.path}` (a stopped process or an open transaction in a database shell)"
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return StoreUnavailable(f"{where}the disk is full; nothing was written. Free some space, then repeat")
+        if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+            return StoreUnavailable(
+                f"{where}cannot be opened for writing ({error}); this process needs to write the file and its folder"
+            )
+        if code == sqlite3.SQLITE_IOERR:
+            return StoreUnavailable(f"{where}the disk did not obey ({error}); nothing was written")
+        return StoreError(f"{where}{error}")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

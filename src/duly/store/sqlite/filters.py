@@ -1,0 +1,67 @@
+"""A ``Filter`` as SQL: the part of WHERE that says which jobs."""
+
+from __future__ import annotations
+
+import difflib
+
+import msgspec
+
+from duly.errors import ConfigError
+from duly.job import STATE_NAMES, Filter
+
+_STATES = {
+    "scheduled": "j.state = 0 AND j.attempt = 0 AND j.due > :now",
+    "queued": "j.state = 0 AND j.attempt = 0 AND j.due <= :now",
+    "retrying": "j.state = 0 AND j.attempt > 0",
+    "running": "j.state = 1",
+    "succeeded": "j.state = 2",
+    "failed": "j.state = 3",
+    "cancelled": "j.state = 4",
+    "uncertain": "j.state = 5",
+}
+WAITING = frozenset({"scheduled", "queued", "retrying"})
+FINAL = {"succeeded": 2, "failed": 3, "cancelled": 4, "uncertain": 5}
+
+
+def where(which: Filter, now: int) -> tuple[str, dict[str, object]]:
+    """A condition on ``jobs j`` and its parameters. Raises ConfigError for an unknown state name."""
+    terms: list[str] = []
+    values: dict[str, object] = {"now": now}
+    if which.ids is not None:
+        terms.append("j.id IN (SELECT value FROM json_each(:ids))")
+        values["ids"] = _json(which.ids)
+    if which.id_prefix is not None:
+        terms.append("j.id >= :id_from AND j.id < :id_to")
+        values["id_from"] = which.id_prefix
+        values["id_to"] = which.id_prefix + "\U0010ffff"
+    if which.states is not None:
+        terms.append("(" + " OR ".join(f"({_state(name)})" for name in which.states) + ")" if which.states else "0")
+    if which.queues is not None:
+        terms.append("j.queue IN (SELECT value FROM json_each(:queues))")
+        values["queues"] = _json(which.queues)
+    if which.task is not None:
+        terms.append("j.task GLOB :task")
+        values["task"] = which.task.replace("[", "[[]")  # only * and ? are ours
+    if which.due_from is not None:
+        terms.append("j.due >= :due_from")
+        values["due_from"] = which.due_from
+    if which.due_before is not None:
+        terms.append("j.due < :due_before")
+        values["due_before"] = which.due_before
+    if which.key is not None:
+        terms.append("j.key = :key")
+        values["key"] = which.key
+    return " AND ".join(terms) or "1", values
+
+
+def _state(name: str) -> str:
+    try:
+        return _STATES[name]
+    except KeyError:
+        guess = difflib.get_close_matches(name, STATE_NAMES, n=1)
+        hint = f"; did you mean {guess[0]!r}?" if guess else ""
+        raise ConfigError(f"state {name!r}: no such state{hint} Known: {', '.join(STATE_NAMES)}") from None
+
+
+def _json(values: tuple[str, ...]) -> str:
+    return msgspec.json.encode(values).decode()

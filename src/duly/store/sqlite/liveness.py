@@ -1,0 +1,86 @@
+"""Workers come, go and die. Functions of an open write transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from duly.job import Flag, Kind, Rescued, State, WorkerInfo
+from duly.store import stats
+from duly.store.sqlite.running import Row, record, tuple_of
+from duly.store.sqlite.sql import SQL, array, error
+
+ALIVE, LEFT, RESCUED = 0, 1, 2  # workers.state
+
+worker_info = msgspec.json.Decoder(WorkerInfo).decode
+
+
+def any_lapsed(db: sqlite3.Connection, now: int) -> bool:
+    return db.execute(SQL["lapsed"], (now, "[]")).fetchone() is not None
+
+
+def leave(db: sqlite3.Connection, worker: int, now: int) -> None:
+    """A worker says goodbye; whatever it still holds waits again as if never reserved."""
+    for seq, _, _, _, token, *_ in db.execute(SQL["held"], (worker,)).fetchall():
+        db.execute(SQL["release"], (now, seq, token))
+    db.execute(SQL["end_worker"], (LEFT, LEFT, worker))
+
+
+def abandon(
+    db: sqlite3.Connection,
+    worker: int,
+    slot: int,
+    started: Collection[str],
+    reason: bytes,
+    max_lost: int,
+    now: int,
+) -> list[Rescued]:
+    rescued = []
+    for held in db.execute(SQL["held"], (worker,)).fetchall():
+        seq, id, task, queue, token, _, lost, _, _, cancel, held_by = held
+        if held_by != slot:
+            continue
+        if id in started:
+            rescued.append(_lose(db, held, worker, reason, max_lost, now))
+        else:
+            db.execute(SQL["release"], (now, seq, token))
+            rescued.append(Rescued(id, task, queue, State.CANCELLED if cancel else State.WAITING, lost))
+    return rescued
+
+
+def rescue(db: sqlite3.Connection, max_lost: int, dead: Sequence[int], now: int) -> list[Rescued]:
+    rescued = []
+    for worker, name, host, info in db.execute(SQL["lapsed"], (now, array(dead))).fetchall():
+        pid = worker_info(info).pid
+        how = "is dead" if worker in dead else "stopped answering"
+        reason = error("WorkerLost", f"worker {name}@{host} (pid {pid}) {how}; it held this job")
+        for held in db.execute(SQL["held"], (worker,)).fetchall():
+            rescued.append(_lose(db, held, worker, reason, max_lost, now))
+        db.execute(SQL["end_worker"], (RESCUED, RESCUED, worker))
+    return rescued
+
+
+def _lose(db: sqlite3.Connection, held: Row, worker: int, reason: bytes, max_lost: int, now: int) -> Rescued:
+    """An attempt ended with its worker: what becomes of the job."""
+    seq, id, task, queue, _, attempt, lost, flags, started, cancel, slot = held
+    lost += 1
+    state, kind = _after_loss(flags, cancel, lost, max_lost)
+    if state == State.WAITING:
+        db.execute(SQL["lose"], (state, lost, reason, None, None, seq))
+        record(db, seq, attempt, Kind.LOST, worker, slot, started, now, reason, None)
+    else:
+        db.execute(SQL["lose"], (state, lost, reason, started, now, seq))
+    db.execute(SQL["roll"], tuple_of(stats.lost(queue, task, kind, now)))
+    return Rescued(id, task, queue, state, lost)
+
+
+def _after_loss(flags: int, cancel: int, lost: int, max_lost: int) -> tuple[State, Kind]:
+    if cancel:
+        return State.CANCELLED, Kind.CANCELLED
+    if flags & Flag.AT_MOST_ONCE:
+        return State.UNCERTAIN, Kind.UNCERTAIN
+    if lost >= max_lost:
+        return State.FAILED, Kind.FAILED
+    return State.WAITING, Kind.LOST

@@ -1,0 +1,187 @@
+"""What people ask about jobs. Functions of an open connection; none of them takes a lock."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from duly.errors import ConfigError
+from duly.job import (
+    COUNT_CAP,
+    Attempt,
+    Filter,
+    JobView,
+    Kind,
+    Page,
+    QueueCount,
+    Result,
+    Rollup,
+    State,
+)
+from duly.store.contract import Order
+from duly.store.sqlite.filters import FINAL, WAITING, where
+from duly.store.sqlite.sql import SQL, array
+
+Row = tuple[Any, ...]
+_SEQ, _DUE, _FINISHED = 0, 6, 18  # columns of the statement "view"
+
+
+def page(db: sqlite3.Connection, which: Filter, order: Order, after: str | None, limit: int, now: int) -> Page:
+    """A page by the cheapest road: waiting jobs by due through their index, ended ones newest first through theirs,
+    everything else by age through the table itself."""
+    condition, values = where(which, now)
+    cursor = _cursor(after)
+    states = set(which.states or ())
+    if order == "due":
+        rows, key = _by_due(db, condition, values, cursor, limit, states), _DUE
+    elif states and states <= FINAL.keys() and which.ids is None:
+        rows, key = _ended(db, condition, values, cursor, limit, states), _FINISHED
+    else:
+        rows, key = _by_age(db, condition, values, cursor, limit), _SEQ
+    last = f"{rows[-1][key]}.{rows[-1][_SEQ]}" if len(rows) == limit else None
+    return Page([_view(row) for row in rows], last)
+
+
+def _by_age(
+    db: sqlite3.Connection, condition: str, values: dict[str, Any], cursor: Row | None, limit: int
+) -> list[Row]:
+    if cursor:
+        condition += " AND j.seq < :seq"
+        values |= {"seq": cursor[1]}
+    return db.execute(
+        f"{SQL['view']} WHERE {condition} ORDER BY j.seq DESC LIMIT :limit", values | {"limit": limit}
+    ).fetchall()
+
+
+def _ended(
+    db: sqlite3.Connection,
+    condition: str,
+    values: dict[str, Any],
+    cursor: Row | None,
+    limit: int,
+    states: set[str],
+) -> list[Row]:
+    """Each state is one range of the index, newest first; merge them."""
+    if cursor:
+        condition += " AND (j.finished, j.seq) < (:finished, :seq)"
+        values |= {"finished": cursor[0], "seq": cursor[1]}
+    parts = [
+        db.execute(
+            f"{SQL['view']} WHERE j.state = {FINAL[state]} AND {condition} "
+            "ORDER BY j.finished DESC, j.seq DESC LIMIT :limit",
+            values | {"limit": limit},
+        ).fetchall()
+        for state in sorted(states)
+    ]
+    return list(heapq.merge(*parts, key=lambda row: (-row[_FINISHED], -row[_SEQ])))[:limit]
+
+
+def _by_due(
+    db: sqlite3.Connection,
+    condition: str,
+    values: dict[str, Any],
+    cursor: Row | None,
+    limit: int,
+    states: set[str],
+) -> list[Row]:
+    """Waiting jobs: each queue and priority is one range of the index in the order of due; merge them."""
+    if cursor:
+        condition += " AND (j.due, j.seq) > (:due, :seq)"
+        values |= {"due": cursor[0], "seq": cursor[1]}
+    if not states or not states <= WAITING:
+        sql = f"{SQL['view']} WHERE {condition} ORDER BY j.due, j.seq LIMIT :limit"
+        return db.execute(sql, values | {"limit": limit}).fetchall()
+    parts = [
+        db.execute(
+            f"{SQL['view']} WHERE j.state = 0 AND j.queue = :q AND j.priority = :p AND {condition} "
+            "ORDER BY j.due, j.seq LIMIT :limit",
+            values | {"limit": limit, "q": queue, "p": priority},
+        ).fetchall()
+        for queue, priority, _ in _levels(db)
+    ]
+    return list(heapq.merge(*parts, key=lambda row: (row[_DUE], row[_SEQ])))[:limit]
+
+
+def _cursor(after: str | None) -> Row | None:
+    if after is None:
+        return None
+    try:
+        first, second = after.split(".")
+        return int(first), int(second)
+    except ValueError:
+        raise ConfigError(f"after={after!r}: not the end of a page; hand back what the page before gave") from None
+
+
+def _view(row: Row) -> JobView:
+    (_, id, task, args, queue, priority, due, expires, key, headers, options, flags, state, attempt, retries, lost,
+     created, started, finished, worker, slot, result, error, progress, log, cancel) = row  # fmt: skip
+    return JobView(
+        id=id, task=task, args=args, queue=queue, priority=priority, due=due, expires=expires, key=key,
+        headers=headers, options=options, flags=flags, state=State(state), attempt=attempt, retries=retries,
+        lost=lost, created=created, started=started, finished=finished, worker=worker, slot=slot, result=result,
+        error=error, progress=progress, log=log, cancelling=cancel > 0 and state == State.RUNNING,
+    )  # fmt: skip
+
+
+def attempts(db: sqlite3.Connection, id: str) -> list[Attempt]:
+    current = db.execute(SQL["current_attempt"], (id,)).fetchone()
+    if current is None:
+        return []
+    seq, number, state, worker, slot, started, finished, error, log = current
+    history = [
+        Attempt(
+            attempt=number, outcome=Kind(kind).name.lower(), worker=worker, slot=slot,
+            started=started, finished=finished, error=error, log=log,
+        )
+        for number, kind, worker, slot, started, finished, error, log in db.execute(SQL["attempts"], (seq,))
+    ]  # fmt: skip
+    if started is not None:
+        history.append(
+            Attempt(
+                attempt=number, outcome=State(state).name.lower(), worker=worker, slot=slot,
+                started=started, finished=finished, error=error, log=log,
+            )
+        )  # fmt: skip
+    return history
+
+
+def results(db: sqlite3.Connection, ids: Sequence[str]) -> list[Result | None]:
+    found: dict[str, Result] = {}
+    for id, state, attempt, due, result, error, progress in db.execute(SQL["results"], (array(ids),)):
+        found[id] = Result(
+            id=id, state=State(state), attempt=attempt, due=due, result=result, error=error, progress=progress
+        )
+    return [found.get(id) for id in ids]
+
+
+def counts(db: sqlite3.Connection, now: int) -> list[QueueCount]:
+    running = dict(db.execute(SQL["count_running"]).fetchall())
+    tally: dict[str, list[int]] = {queue: [0, 0] for queue in running}
+    oldest: dict[str, int] = {}
+    for queue, priority, due in _levels(db):
+        ready_and_scheduled = tally.setdefault(queue, [0, 0])
+        for i, statement in enumerate(("count_ready", "count_scheduled")):
+            ready_and_scheduled[i] += db.execute(SQL[statement], (queue, priority, now, COUNT_CAP)).fetchone()[0]
+        if due <= now:
+            oldest[queue] = min(due, oldest.get(queue, due))
+    return [
+        QueueCount(
+            queue=queue,
+            ready=min(ready, COUNT_CAP),
+            scheduled=min(scheduled, COUNT_CAP),
+            running=min(running.get(queue, 0), COUNT_CAP),
+            oldest=oldest.get(queue),
+        )
+        for queue, (ready, scheduled) in sorted(tally.items())
+    ]
+
+
+def rollups(db: sqlite3.Connection, first_minute: int, end_minute: int) -> list[Rollup]:
+    return [Rollup(*row) for row in db.execute(SQL["rollups"], (first_minute, end_minute))]
+
+
+def _levels(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
+    queues = [queue for (queue,) in db.execute(SQL["queues"])]
+    return db.execute(SQL["levels"], (array(queues),)).fetchall()

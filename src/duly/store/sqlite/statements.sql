@@ -1,0 +1,279 @@
+-- The SQLite store: tables, indexes and every fixed statement, by name.
+--
+-- Tables
+--   jobs      one row a job, from enqueue to outcome. The row is updated in place; seq (age) is its handle.
+--   attempts  ended attempts other than the one in the jobs row (retries, losses, runs before a manual retry)
+--   effects   values recorded by steps inside a task
+--   workers   one row an incarnation; state 0 alive, 1 left properly, 2 rescued
+--   rollup    per-minute histograms of lateness and runtime
+--
+-- Indexes of jobs, and the question each answers
+--   jobs_id       which job has this id? (idempotent enqueue, results)
+--   jobs_key      does a live job hold this key?
+--   jobs_waiting  what is due in this queue, best first? what comes next? One seek per queue and priority in
+--                 use, then only rows that are due: ten million future jobs cost nothing.
+--   jobs_running  what does this worker (this executor) hold?
+--   jobs_done     what ended, newest first or oldest first? (lists, prune)
+--
+-- Instants are microseconds since 1970, UTC. state: 0 waiting, 1 running, 2 succeeded, 3 failed,
+-- 4 cancelled, 5 uncertain. cancel: 1 asked to stop, 2 to be killed. started: while running, when it was
+-- reserved; afterwards when it started; NULL while waiting. Needs SQLite 3.35 (RETURNING).
+
+-- :name schema
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL,
+    task TEXT NOT NULL,
+    args BLOB NOT NULL,
+    queue TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    expires INTEGER,
+    state INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    retries INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,
+    flags INTEGER NOT NULL DEFAULT 0,
+    headers BLOB,
+    options BLOB,
+    key TEXT,
+    created INTEGER NOT NULL,
+    worker INTEGER,
+    slot INTEGER,
+    token INTEGER,
+    started INTEGER,
+    finished INTEGER,
+    cancel INTEGER NOT NULL DEFAULT 0,
+    result BLOB,
+    error BLOB,
+    progress BLOB,
+    log BLOB
+);
+CREATE UNIQUE INDEX jobs_id ON jobs(id);
+CREATE UNIQUE INDEX jobs_key ON jobs(key) WHERE key IS NOT NULL AND state < 2;
+CREATE INDEX jobs_waiting ON jobs(queue, priority, due) WHERE state = 0;
+CREATE INDEX jobs_running ON jobs(worker, slot) WHERE state = 1;
+CREATE INDEX jobs_done ON jobs(state, finished) WHERE state >= 2;
+
+CREATE TABLE attempts (
+    job INTEGER NOT NULL,       -- jobs.seq
+    attempt INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,   -- job.Kind
+    worker INTEGER,
+    slot INTEGER,
+    started INTEGER,
+    finished INTEGER,
+    error BLOB,
+    log BLOB
+);
+CREATE INDEX attempts_job ON attempts(job);
+
+CREATE TABLE effects (
+    job INTEGER NOT NULL,       -- jobs.seq
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (job, key)
+) WITHOUT ROWID;
+
+CREATE TABLE workers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    host TEXT NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    expires INTEGER NOT NULL,
+    info BLOB NOT NULL          -- JSON of job.WorkerInfo
+);
+
+CREATE TABLE rollup (
+    minute INTEGER NOT NULL,
+    queue TEXT NOT NULL,
+    task TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    measure TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    total INTEGER NOT NULL,
+    PRIMARY KEY (minute, queue, task, outcome, measure, bucket)
+) WITHOUT ROWID;
+
+-- :name insert
+INSERT INTO jobs (id, task, args, queue, priority, due, expires, flags, headers, options, key, created)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING
+
+-- :name key_holder
+SELECT seq, id, state FROM jobs WHERE key = ? AND state < 2
+
+-- :name give_up_key
+UPDATE jobs SET key = NULL WHERE seq = ?
+
+-- :name levels
+-- (queue, priority, earliest due) of the waiting jobs in the queues of a JSON array: a skip scan.
+WITH RECURSIVE level(queue, priority) AS (
+    SELECT value, (SELECT max(priority) FROM jobs WHERE state = 0 AND queue = value) FROM json_each(?)
+    UNION ALL
+    SELECT level.queue, (SELECT max(priority) FROM jobs
+                         WHERE state = 0 AND queue = level.queue AND priority < level.priority)
+    FROM level WHERE level.priority IS NOT NULL
+)
+SELECT queue, priority,
+       (SELECT min(due) FROM jobs WHERE state = 0 AND queue = level.queue AND priority = level.priority)
+FROM level WHERE priority IS NOT NULL
+
+-- :name queues
+-- Every queue with waiting jobs: a skip scan.
+WITH RECURSIVE q(queue) AS (
+    SELECT min(queue) FROM jobs WHERE state = 0
+    UNION ALL
+    SELECT (SELECT min(queue) FROM jobs WHERE state = 0 AND queue > q.queue) FROM q WHERE q.queue IS NOT NULL
+)
+SELECT queue FROM q WHERE queue IS NOT NULL
+
+-- :name due
+SELECT seq, id, task, args, queue, priority, due, expires, attempt + 1, retries, lost, flags, headers, options
+FROM jobs
+WHERE state = 0 AND queue = ? AND priority = ? AND due <= ?
+ORDER BY due, seq LIMIT ?
+
+-- :name reserve
+UPDATE jobs SET state = 1, worker = ?, slot = ?, token = ?, attempt = attempt + 1, started = ?
+WHERE seq IN (SELECT value FROM json_each(?))
+
+-- :name expire
+UPDATE jobs SET state = 4, finished = ?, error = ? WHERE seq IN (SELECT value FROM json_each(?))
+
+-- :name finish
+UPDATE jobs SET state = ?, started = ?, finished = ?, result = ?, error = ?, progress = coalesce(?, progress), log = ?
+WHERE seq = ? AND token = ? AND state = 1
+
+-- :name again
+UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
+    due = ?, retries = retries + ?, error = ?, progress = coalesce(?, progress), started = NULL
+WHERE seq = ? AND token = ? AND state = 1
+
+-- :name release
+UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
+    attempt = attempt - 1, started = NULL
+WHERE seq = ? AND token = ? AND state = 1
+
+-- :name lose
+UPDATE jobs SET state = ?, lost = ?, error = ?, started = ?, finished = ? WHERE seq = ?
+
+-- :name record
+INSERT INTO attempts (job, attempt, outcome, worker, slot, started, finished, error, log)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- :name roll
+INSERT INTO rollup (minute, queue, task, outcome, measure, bucket, n, total) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET n = n + excluded.n, total = total + excluded.total
+
+-- :name set_progress
+UPDATE jobs SET progress = ? WHERE seq = ? AND token = ? AND state = 1
+
+-- :name holds
+SELECT 1 FROM jobs WHERE seq = ? AND token = ? AND state = 1
+
+-- :name get_effect
+SELECT value FROM effects WHERE job = ? AND key = ?
+
+-- :name put_effect
+INSERT INTO effects (job, key, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+
+-- :name register
+INSERT INTO workers (name, host, expires, info) VALUES (?, ?, ?, ?)
+
+-- :name renew
+UPDATE workers SET expires = ? WHERE id = ? AND state = 0
+
+-- :name alive
+SELECT 1 FROM workers WHERE id = ? AND state = 0
+
+-- :name end_worker
+UPDATE workers SET state = ?, expires = CASE ? WHEN 1 THEN 0 ELSE expires END WHERE id = ? AND state = 0
+
+-- :name lapsed
+SELECT id, name, host, info FROM workers
+WHERE state = 0 AND (expires <= ? OR id IN (SELECT value FROM json_each(?)))
+
+-- :name workers
+SELECT id, expires, info FROM workers ORDER BY id DESC
+
+-- :name cancels
+SELECT id, slot, cancel FROM jobs WHERE state = 1 AND worker = ? AND cancel > 0
+
+-- :name held
+SELECT seq, id, task, queue, token, attempt, lost, flags, started, cancel, slot FROM jobs WHERE state = 1 AND worker = ?
+
+-- :name attempts
+SELECT a.attempt, a.outcome, w.name || '@' || w.host, a.slot, a.started, a.finished, a.error, a.log
+FROM attempts a LEFT JOIN workers w ON w.id = a.worker WHERE a.job = ? ORDER BY a.rowid
+
+-- :name current_attempt
+SELECT j.seq, j.attempt, j.state, w.name || '@' || w.host, j.slot, j.started, j.finished, j.error, j.log
+FROM jobs j LEFT JOIN workers w ON w.id = j.worker WHERE j.id = ?
+
+-- :name results
+SELECT j.id, j.state, j.attempt, j.due, j.result, j.error, j.progress
+FROM json_each(?) i JOIN jobs j ON j.id = i.value
+
+-- :name cancel_waiting
+UPDATE jobs SET state = 4, finished = ?, error = ? WHERE seq IN (SELECT value FROM json_each(?))
+
+-- :name cancel_running
+UPDATE jobs SET cancel = max(cancel, ?) WHERE seq IN (SELECT value FROM json_each(?))
+
+-- :name move
+UPDATE jobs SET due = coalesce(?, due), args = coalesce(?, args), queue = coalesce(?, queue),
+    priority = coalesce(?, priority)
+WHERE seq IN (SELECT value FROM json_each(?))
+
+-- :name archive_attempt
+INSERT INTO attempts (job, attempt, outcome, worker, slot, started, finished, error, log)
+SELECT seq, attempt, state, worker, slot, started, finished, error, log FROM jobs
+WHERE seq = ? AND started IS NOT NULL
+
+-- :name requeue
+UPDATE jobs SET state = 0, due = ?, retries = 0, lost = 0, cancel = 0, expires = NULL, started = NULL,
+    finished = NULL, result = NULL, error = NULL, progress = NULL, log = NULL
+WHERE seq = ?
+
+-- :name clear_effects
+DELETE FROM effects WHERE job = ?
+
+-- :name old
+SELECT seq FROM jobs WHERE state = ? AND finished < ? ORDER BY finished LIMIT ?
+
+-- :name delete_attempts
+DELETE FROM attempts WHERE job IN (SELECT value FROM json_each(?))
+
+-- :name delete_effects
+DELETE FROM effects WHERE job IN (SELECT value FROM json_each(?))
+
+-- :name delete_jobs
+DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(?))
+
+-- :name delete_workers
+DELETE FROM workers WHERE state > 0 AND json_extract(CAST(info AS TEXT), '$.started') < ?
+    AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.state = 1 AND jobs.worker = workers.id)
+
+-- :name delete_rollups
+DELETE FROM rollup WHERE minute < ?
+
+-- :name count_ready
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND queue = ? AND priority = ? AND due <= ? LIMIT ?)
+
+-- :name count_scheduled
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND queue = ? AND priority = ? AND due > ? LIMIT ?)
+
+-- :name count_running
+SELECT queue, count(*) FROM jobs WHERE state = 1 GROUP BY queue
+
+-- :name rollups
+SELECT minute, queue, task, outcome, measure, bucket, n, total FROM rollup WHERE minute >= ? AND minute < ?
+ORDER BY minute, queue, task, outcome, measure, bucket
+
+-- :name view
+SELECT j.seq, j.id, j.task, j.args, j.queue, j.priority, j.due, j.expires, j.key, j.headers, j.options, j.flags, j.state,
+    j.attempt, j.retries, j.lost, j.created, j.started, j.finished, w.name || '@' || w.host, j.slot, j.result,
+    j.error, j.progress, j.log, j.cancel
+FROM jobs j LEFT JOIN workers w ON w.id = j.worker

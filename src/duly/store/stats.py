@@ -1,0 +1,47 @@
+"""Statistics: outcomes added up into per-minute histograms, to be written with the settle itself.
+
+Whatever a screen or a metric shows about the past reads these rows; nothing ever counts jobs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from duly.clock import MICROS
+from duly.job import BUCKETS, Kind, Outcome, Rollup
+
+_NAMES = {kind: kind.name.lower() for kind in Kind}
+_MINUTE = 60 * MICROS
+
+_Key = tuple[int, str, str, str, str, int]  # a Rollup without its sums
+
+
+def rollup(outcomes: Iterable[Outcome]) -> list[Rollup]:
+    """The rows to add for these outcomes, one per minute, queue, task, outcome, measure and bucket.
+
+    Lateness is start - due, runtime is finish - start. Attempts that never started count nothing.
+    """
+    sums: dict[_Key, list[int]] = {}
+    for outcome in outcomes:
+        started = outcome.started
+        if not started:
+            continue
+        lease = outcome.lease
+        finished = outcome.finished
+        minute = finished // _MINUTE
+        name = _NAMES[outcome.kind]
+        for measure, value in (("lateness", started - lease.due), ("runtime", finished - started)):
+            key = (minute, lease.queue, lease.task, name, measure, bisect_left(BUCKETS, value))
+            entry = sums.get(key)
+            if entry is None:
+                sums[key] = [1, value]
+            else:
+                entry[0] += 1
+                entry[1] += value
+    return [Rollup(*key, n, total) for key, (n, total) in sums.items()]
+
+
+def lost(queue: str, task: str, kind: Kind, now: int) -> Rollup:
+    """One attempt that ended without anybody to time it; measure "count", bucket 0."""
+    return Rollup(now // _MINUTE, queue, task, _NAMES[kind], "count", 0, 1, 0)

@@ -1,0 +1,204 @@
+"""Wake-ups between the processes of one host: datagram sockets in a folder beside the store's file.
+
+Who waits binds a socket named after its channel; who changed something sends one byte to each of them.
+A wake-up carries no information and may be lost (a full buffer, a folder that cannot be written): every
+waiter also looks by itself each second, so what is lost is that second at most, never a job.
+
+A process that dies leaves its socket file behind; the next sender finds nobody there and removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import select
+import socket
+import threading
+import time
+from pathlib import Path
+
+_SUN_PATH = 100  # bytes of a socket path that every Unix takes (Linux 108, macOS 104)
+_SETTLED = 50_000_000  # ns: a folder changed this recently may change again without its mtime moving
+_GONE = {errno.ECONNREFUSED, errno.ENOENT}
+
+
+class Hub:
+    """The wake-ups of one store in this process.
+
+    1. ``listen`` makes the folder and binds a socket in it.
+    2. ``notify`` sends to every socket of the channel; the folder's listing is kept until it changes.
+    """
+
+    def __init__(self, folder: Path, mode: int) -> None:
+        """``mode``: the permission bits of the store's file, so that who may write it may wake others."""
+        self.folder = folder
+        self._mode = mode & 0o666
+        self._sender: socket.socket | None = None
+        self._listing: dict[str, list[str]] = {}
+        self._seen = -1  # st_mtime_ns of the folder when it was listed; -1: list again
+        self._base: str | None = None
+
+    def listen(self, channel: str) -> SocketListener:
+        self._make_folder()
+        path = f"{self._prefix()}/{channel}-{os.getpid()}-{next(_numbers)}"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        sock.setblocking(False)
+        sock.bind(path)
+        os.chmod(path, self._mode)
+        return SocketListener(sock, path)
+
+    def notify(self, channel: str) -> None:
+        for name in self._names(channel):
+            path = f"{self._prefix()}/{name}"
+            try:
+                self._socket().sendto(b"!", socket.MSG_DONTWAIT, path)
+            except OSError as error:
+                if error.errno in _GONE:
+                    self._seen = -1
+                    with contextlib.suppress(OSError):
+                        os.unlink(path)
+                # Anything else, a full buffer above all, means that its owner has enough to wake up for.
+
+    def _names(self, channel: str) -> list[str]:
+        try:
+            changed = os.stat(self.folder).st_mtime_ns
+        except OSError:
+            return []
+        if changed != self._seen or time.time_ns() - changed < _SETTLED:
+            listing: dict[str, list[str]] = {}
+            with contextlib.suppress(OSError):
+                for name in os.listdir(self.folder):
+                    listing.setdefault(name.partition("-")[0], []).append(name)
+            self._listing, self._seen = listing, changed
+        return self._listing.get(channel, [])
+
+    def _make_folder(self) -> None:
+        if not self.folder.is_dir():
+            self.folder.mkdir(exist_ok=True)
+            read_bits = self._mode & 0o444
+            self.folder.chmod(self._mode | read_bits >> 2 | 0o700)  # whoever reads may enter
+
+    def _prefix(self) -> str:
+        """The folder as sockets take it: a path too long for them is reached through a descriptor."""
+        if self._base is None:
+            base = str(self.folder)
+            if len(os.fsencode(base)) + 40 > _SUN_PATH:
+                base = f"/proc/self/fd/{os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)}"
+            self._base = base
+        return self._base
+
+    def _socket(self) -> socket.socket:
+        if self._sender is None:
+            self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        return self._sender
+
+
+class SocketListener:
+    """A bound socket; see ``contract.Listener``."""
+
+    def __init__(self, sock: socket.socket, path: str) -> None:
+        self._sock = sock
+        self._path = path
+        self._pid = os.getpid()
+        self._poker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._poker.setblocking(False)
+        self._poker.connect(path)
+
+    def wait(self, timeout: float) -> bool:
+        if not _readable(self._sock.fileno(), timeout):
+            return False
+        self._drain()
+        return True
+
+    def poke(self) -> None:
+        with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody waits
+            self._poker.send(b"!")
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        self._sock.close()
+        self._poker.close()
+        if os.getpid() == self._pid:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._sock.recv(16)
+
+
+class LocalHub:
+    """Wake-ups inside one process, for a store in memory."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[LocalListener]] = {}
+        self._lock = threading.Lock()
+
+    def listen(self, channel: str) -> LocalListener:
+        listener = LocalListener(self, channel)
+        with self._lock:
+            self._listeners.setdefault(channel, []).append(listener)
+        return listener
+
+    def notify(self, channel: str) -> None:
+        with self._lock:
+            listeners = list(self._listeners.get(channel, ()))
+        for listener in listeners:
+            listener.poke()
+
+    def drop(self, listener: LocalListener, channel: str) -> None:
+        with self._lock:
+            self._listeners[channel].remove(listener)
+
+
+class LocalListener:
+    """A socket pair; see ``contract.Listener``."""
+
+    def __init__(self, hub: LocalHub, channel: str) -> None:
+        self._hub = hub
+        self._channel = channel
+        self._reader, self._writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def wait(self, timeout: float) -> bool:
+        if not _readable(self._reader.fileno(), timeout):
+            return False
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._reader.recv(16)
+        return True
+
+    def poke(self) -> None:
+        with contextlib.suppress(OSError):
+            self._writer.send(b"!")
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def close(self) -> None:
+        if self._reader.fileno() >= 0:
+            self._hub.drop(self, self._channel)
+            self._reader.close()
+            self._writer.close()
+
+
+def _readable(fd: int, timeout: float) -> bool:
+    """Wait for ``fd``. Not poll(), whose millisecond steps would be lateness; epoll's are, too, before
+    Linux 5.11, and select() stops at descriptor 1023, so a process with more open uses poll()."""
+    timeout = max(timeout, 0.0)
+    if fd < 1024:
+        return bool(select.select([fd], [], [], timeout)[0])
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+_numbers = itertools.count()
