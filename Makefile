@@ -1,0 +1,72 @@
+# What you can do here. `make` alone prints the list.
+
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH := .bench
+# Progress and warnings about this machine's pip configuration say nothing about duly; errors are shown.
+PIP := -m pip -qq --disable-pip-version-check --no-input
+
+# The newest Python that is new enough; empty when there is none.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then command -v $$python; break; fi; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.stamp ## make the environment .venv with duly and what its tests need
+
+demo: setup ## a thousand real files, a killed worker and 300 appointments, with a report (about 40 s)
+	@$(BIN)/python examples/stdlib_census/census.py
+
+test: setup ## run every test
+	@$(BIN)/python -m pytest
+
+check: setup ## lint, format, types and the direction of imports; changes nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(BENCH)/.stamp redis-server ## measure duly beside Celery and huey, with ratios (about 20 minutes)
+	@$(BENCH)/bin/python -m bench.all
+
+clean: ## remove environments, caches and what bench and demo left behind
+	rm -rf $(VENV) $(BENCH) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+		bench/results dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.stamp: pyproject.toml
+	$(call environment,$(VENV),dev)
+
+$(BENCH)/.stamp: pyproject.toml
+	$(call environment,$(BENCH),bench)
+
+# An environment $(1) with duly, editable, and the dependency group $(2), made or brought up to date.
+# (pip reads dependency groups since 25.1.)
+define environment
+	@test -n "$(PYTHON)" || { \
+		echo "duly needs Python 3.11 or newer with its venv module; none of python3.13, python3.12," \
+			"python3.11 and python3 here is one."; \
+		echo "Install one (Debian, Ubuntu: apt-get install python3-venv) or name it: make PYTHON=/path/to/python"; \
+		exit 1; } >&2
+	@echo "setting up $(1) with $$($(PYTHON) --version) (a minute or so, when pyproject.toml has changed)"
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python $(PIP) install --upgrade 'pip>=25.1'
+	@$(1)/bin/python $(PIP) install --editable . --group $(2)
+	@touch $@
+endef
+
+# The peers need a Redis server. It is installed by the system's package manager, as root or through sudo.
+.PHONY: redis-server
+redis-server:
+	@command -v redis-server >/dev/null || { \
+		echo "installing redis-server for the peers, with apt-get"; \
+		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+		$$sudo apt-get update -qq \
+			&& $$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+				apt-get install -y -qq --no-install-recommends redis-server >/dev/null \
+			|| { echo "could not install redis-server: install it by hand, then make bench" >&2; exit 1; }; }

@@ -1,0 +1,441 @@
+"""What every benchmark shares: marks made inside tasks, processes, statistics and tables.
+
+How a program runs
+    1. It goes through its sides repetition by repetition (duly, Celery, huey; duly, Celery, huey; ...), so that
+       a drift of the machine meets each of them alike.
+    2. Each measurement is a process of its own (``--once SIDE``) with a fresh folder, store and Redis server;
+       it ends whatever it started and prints one JSON object on its last line.
+    3. The table shows medians with (min-max); everything measured goes to ``bench/results/NAME.json``.
+
+Folders are made under ``.bench/run`` in the repository, never in ``/tmp``, which is often memory: a commit
+that costs nothing would flatter whoever commits most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import mmap
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+RUN = ROOT / ".bench" / "run"
+
+SIDES = {
+    "duly": "bench.sides.duly_side",
+    "celery-redis": "bench.sides.celery_side",
+    "huey-redis": "bench.sides.huey_side",
+    "huey-sqlite": "bench.sides.huey_side",
+    "raw": "bench.raw",  # plain sqlite3 and plain files: the ceiling, not a queue
+}
+
+
+class Side(Protocol):
+    """What a library has to be able to do to be measured; a module of ``bench.sides``."""
+
+    EXECUTORS_FOR_DUE: int  # how many it needs to start due jobs as punctually as it can
+
+    def worker(self, executors: int) -> list[str]:
+        """The command line of its worker."""
+
+    def send(self, i: int) -> object:
+        """Enqueue ``mark(i)``; returns when the library says that it is enqueued."""
+
+    def send_many(self, first: int, n: int) -> None:
+        """Enqueue ``mark(first)`` ... the fastest way the library has."""
+
+    def send_due(self, i: int, when: float) -> None:
+        """Enqueue ``mark(i)`` for the instant ``when``, seconds since 1970."""
+
+    def send_far(self, n: int) -> None:
+        """Enqueue n jobs due in a day, the fastest way the library has."""
+
+    def send_squares(self, n: int) -> Sequence[Any]:
+        """Enqueue ``square(0)`` ...; gives what :meth:`read` needs."""
+
+    def read(self, handles: Sequence[Any]) -> list[int]:
+        """Every result, waiting for it if need be."""
+
+    def send_hold(self, i: int, seconds: float) -> None:
+        """Enqueue a job that marks its start and then sleeps."""
+
+
+# -- marks --------------------------------------------------------------------------------------------
+
+
+class Marks:
+    """Time stamps and run counts of jobs, in a file mapped into every process: a mark costs about 200 ns.
+
+    Job ``i`` has eight bytes with the instant of its first start (ns since 1970) and one byte with how
+    often it started.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with open(path, "r+b") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0))
+        self.n = len(data) // 9
+        self._starts = data[: 8 * self.n].cast("q")
+        self._counts = data[8 * self.n :]
+
+    @classmethod
+    def create(cls, path: Path, n: int) -> Marks:
+        path.write_bytes(bytes(9 * n))
+        return cls(path)
+
+    def clear(self) -> None:
+        """Forget every start."""
+        self._starts.cast("B")[:] = bytes(8 * self.n)
+        self._counts[:] = bytes(self.n)
+
+    def start(self, i: int) -> None:
+        """Called by job ``i`` when it starts."""
+        if not self._starts[i]:
+            self._starts[i] = time.time_ns()
+        self._counts[i] += 1
+
+    def missing(self, n: int) -> int:
+        """How many of the jobs 0 ... n-1 have not started."""
+        return self._counts[:n].tobytes().count(0)
+
+    def duplicates(self, n: int) -> int:
+        """How many starts there were beyond the first, of the jobs 0 ... n-1."""
+        return sum(self._counts[:n]) - (n - self.missing(n))
+
+    def starts(self, n: int) -> list[int]:
+        return list(self._starts[:n])
+
+    def wait(self, n: int, seconds: float) -> None:
+        """Until the jobs 0 ... n-1 have started."""
+        wait_until(lambda: not self.missing(n), seconds, lambda: f"{self.missing(n)} of {n} jobs never started")
+
+    def wait_for(self, i: int, seconds: float) -> int:
+        """Until job ``i`` has started; gives the instant."""
+        wait_until(lambda: bool(self._counts[i]), seconds, lambda: f"job {i} never started", every=0.001)
+        return self._starts[i]
+
+
+def wait_until(
+    condition: Callable[[], bool], seconds: float, complaint: Callable[[], str], every: float = 0.02
+) -> None:
+    """Look every so often until it holds; raises TimeoutError with the complaint."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{complaint()} within {seconds:g} s")
+        time.sleep(every)
+
+
+# -- processes ----------------------------------------------------------------------------------------
+
+
+class Spawned:
+    """A process with whatever it starts, ended at the end of the ``with`` in any case."""
+
+    def __init__(self, argv: Sequence[str], folder: Path, name: str) -> None:
+        self.argv = list(argv)
+        self.log = folder / f"{name}.log"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self.pid = self.process.pid
+
+    def __enter__(self) -> Spawned:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.end()
+        if kind is not None:
+            tail = self.log.read_text(errors="replace")[-3000:]
+            print(f"--- the end of {self.log.name}: {' '.join(self.argv)}\n{tail}", file=sys.stderr)
+
+    def tree(self) -> list[psutil.Process]:
+        """The process and everything below it."""
+        try:
+            top = psutil.Process(self.pid)
+            return [top, *top.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def end(self, patience: float = 5.0) -> None:
+        """TERM, then KILL to whatever is left of the tree."""
+        tree = self.tree()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience)
+        for process in tree:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+
+    def memory(self) -> tuple[float, float]:
+        """RSS and PSS of the tree in MB: pages shared by its processes count once each, or shared out."""
+        rss = pss = 0
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                info = process.memory_full_info()
+                rss += info.rss
+                pss += info.pss
+        return rss / 1e6, pss / 1e6
+
+
+def start_redis(folder: Path) -> Spawned:
+    """A private Redis server without persistence; its URL goes into the environment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    os.environ["BENCH_REDIS"] = f"redis://127.0.0.1:{port}/0"
+    server = Spawned(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+        folder,
+        "redis",
+    )
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    wait_until(answers, 10, lambda: "redis-server did not answer", every=0.01)
+    return server
+
+
+# -- one measurement ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """One measurement of one side, in its own process and folder."""
+
+    side_name: str
+    folder: Path
+    scale: float
+    _ends: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def size(self, n: int) -> int:
+        """How many jobs: ``n``, scaled by ``--scale``."""
+        return max(20, int(n * self.scale))
+
+    def open(self, n: int) -> tuple[Side, Marks]:
+        """The side, with nothing enqueued, and marks for n jobs and a few for trying out."""
+        os.environ["BENCH_SIDE"] = self.side_name
+        os.environ["BENCH_FOLDER"] = str(self.folder)
+        os.environ["DULY_STORE"] = f"sqlite:///{self.folder}/jobs.duly.db"
+        marks = Marks.create(self.folder / "marks", n + 32)
+        if self.side_name.endswith("redis"):
+            self._ends.enter_context(start_redis(self.folder))
+        return cast(Side, importlib.import_module(SIDES[self.side_name])), marks
+
+    def worker(self, side: Side, executors: int = 1) -> Spawned:
+        return self._ends.enter_context(Spawned(side.worker(executors), self.folder, "worker"))
+
+    def warm_up(self, side: Side, marks: Marks) -> None:
+        """Until the worker is up and has run a few jobs one by one, from the end of the marks."""
+        for i in range(marks.n - 20, marks.n):
+            side.send(i)
+            marks.wait_for(i, 60)
+
+    def close(self) -> None:
+        self._ends.close()
+
+
+@contextlib.contextmanager
+def fresh_folder() -> Iterator[Path]:
+    RUN.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=RUN))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- programs -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of a program."""
+
+    key: str
+    title: str
+    better: str | None = None  # "more" or "less": ratios are shown for it
+    places: int = 0  # digits after the point
+
+
+@dataclass(frozen=True)
+class Program:
+    """One benchmark."""
+
+    name: str
+    title: str
+    text: str  # what is measured, and with which settings
+    columns: tuple[Column, ...]
+    sides: tuple[str, ...]
+    measure: Callable[[Run], dict[str, float]]
+
+
+Values = dict[str, dict[str, list[float]]]
+"""side -> figure -> one value per repetition"""
+
+
+def main(program: Program) -> None:
+    """The command line of one program."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{program.name}", description=program.text)
+    add_options(parser, program.sides)
+    parser.add_argument("--once", choices=program.sides, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.once:
+        once(program, options.once, options.scale)
+    else:
+        run(program, options.sides, options.reps, options.scale)
+
+
+def add_options(parser: argparse.ArgumentParser, sides: Sequence[str]) -> None:
+    parser.add_argument(
+        "--sides", type=lambda text: text.split(","), help=f"which, by comma (default: {','.join(sides)})"
+    )
+    parser.add_argument("--reps", type=int, default=3, help="repetitions (default: 3)")
+    parser.add_argument("--scale", type=float, default=1.0, help="times as many jobs (default: 1)")
+
+
+def once(program: Program, side: str, scale: float) -> None:
+    """One measurement in this process; the figures as JSON on the last line."""
+    with fresh_folder() as folder:
+        measurement = Run(side, folder, scale)
+        try:
+            figures = program.measure(measurement)
+        finally:
+            measurement.close()
+    print(json.dumps(figures))
+
+
+def run(program: Program, sides: Sequence[str] | None, reps: int, scale: float) -> Values:
+    """Every side and repetition; prints the table and writes the JSON file."""
+    wanted = [side for side in program.sides if (not sides or side in sides) and available(side)]
+    print(f"\n{program.title}", flush=True)
+    values: Values = {side: {} for side in wanted}
+    for rep in range(reps):
+        for side in wanted:
+            progress(f"  {side}, {rep + 1} of {reps} ...")
+            for key, value in measure_in_child(program, side, scale).items():
+                values[side].setdefault(key, []).append(value)
+    progress("")
+    print_table(program, values)
+    save(program, values, reps, scale)
+    return values
+
+
+def measure_in_child(program: Program, side: str, scale: float) -> dict[str, float]:
+    command = [sys.executable, "-m", f"bench.{program.name}", "--once", side, "--scale", str(scale)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"measuring {side} failed: {' '.join(command)}")
+    return cast("dict[str, float]", json.loads(done.stdout.splitlines()[-1]))
+
+
+def available(side: str) -> bool:
+    """Whether the side can run here; says so if not."""
+    library, _, broker = side.partition("-")
+    if library not in ("raw", "duly") and importlib.util.find_spec(library) is None:
+        print(f"  {side} left out: {library} is not installed here (make bench sets it up in .bench)")
+        return False
+    if broker == "redis" and shutil.which("redis-server") is None:
+        print(f"  {side} left out: there is no redis-server (make bench installs it)")
+        return False
+    return True
+
+
+# -- statistics and output ----------------------------------------------------------------------------
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile."""
+    ordered = sorted(values)
+    return ordered[max(0, min(len(ordered) - 1, round(percent / 100 * len(ordered) + 0.5) - 1))]
+
+
+def rate(starts: Sequence[int]) -> float:
+    """Jobs a second from the first start to the last."""
+    return (len(starts) - 1) / ((max(starts) - min(starts)) / 1e9)
+
+
+def print_table(program: Program, values: Values) -> None:
+    rows = [["", *(column.title for column in program.columns)]]
+    for side, figures in values.items():
+        cells = [cell(column, figures.get(column.key), values, side) for column in program.columns]
+        rows.append([side, *cells])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print(
+            "  " + row[0].ljust(widths[0]) + "".join(f"   {c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))
+        )
+    sys.stdout.flush()
+
+
+def cell(column: Column, figures: list[float] | None, values: Values, side: str) -> str:
+    """``median (min-max)``, and for another side than duly by how much duly is better."""
+    if not figures:
+        return "-"
+    middle = statistics.median(figures)
+    text = f"{middle:,.{column.places}f}"
+    if len(figures) > 1:
+        text += f" ({min(figures):,.{column.places}f}-{max(figures):,.{column.places}f})"
+    ours = values.get("duly", {}).get(column.key)
+    if column.better and side != "duly" and ours and middle and statistics.median(ours):
+        ratio = statistics.median(ours) / middle
+        text += f"  duly x{ratio if column.better == 'more' else 1 / ratio:.2f}"
+    return text
+
+
+def progress(text: str) -> None:
+    """A line that the next one replaces; nothing when nobody is looking."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def save(program: Program, values: Values, reps: int, scale: float) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    document = {
+        "program": program.name,
+        "text": program.text,
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine(),
+        "reps": reps,
+        "scale": scale,
+        "values": values,
+    }
+    (RESULTS / f"{program.name}.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    versions = {}
+    for library in ("duly", "celery", "kombu", "huey", "redis", "msgspec"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[library] = importlib.metadata.version(library)
+    return {
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
