@@ -82,6 +82,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     headers: bytes | None = None  # JSON object, the user's; carried along unread
     options: bytes | None = None  # JSON of Options; None nearly always
     flags: int = 0  # Flag
+    limit_key: str | None = None  # what a limit per key counts it under
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -134,6 +135,7 @@ class Kind(enum.IntEnum):
     RETRY = 6  # to run again at ``due``
     RELEASED = 7  # never started; as if never reserved
     LOST = 8  # its worker died
+    POSTPONED = 9  # the task could not even be called; again at ``due``, counted as no retry
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -145,7 +147,7 @@ class Outcome(msgspec.Struct, frozen=True):
     finished: int = 0
     result: bytes | None = None  # SUCCEEDED: JSON of the return value; None when not kept
     error: bytes | None = None  # JSON of ErrorInfo
-    due: int = 0  # RETRY: when to run again
+    due: int = 0  # RETRY, POSTPONED: when to run again
     progress: bytes | None = None  # JSON of Progress, the last one reported
     log: bytes | None = None  # the tail of what the attempt logged, UTF-8
 
@@ -285,6 +287,21 @@ class QueueCount(msgspec.Struct, frozen=True, kw_only=True):
 
 COUNT_CAP = 10_000
 """Counts shown to people stop here and read "10,000+"."""
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast, and how many at once, over all workers.
+
+    *rate*: starts are at least ``per / rate`` apart (GCRA with a burst of one), so no window of ``per`` has more
+    than ``rate`` of them. *concurrency*: at most so many are running. None: no limit of that kind.
+    """
+
+    scope: Literal["task", "queue", "key"]
+    name: str  # the task or queue; for "key" the task, each of whose jobs' limit_key is limited by itself
+    rate: int | None = None
+    per: int = 0  # µs
+    concurrency: int | None = None
+    declared: bool = False  # by the app's code; one set by hand stands above it
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):

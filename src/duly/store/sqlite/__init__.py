@@ -288,7 +288,7 @@ class SqliteStore:
 
 def _due_again(outcome: Outcome) -> int | None:
     """When a job that was given back is due; None for one that ended."""
-    if outcome.kind == Kind.RETRY:
+    if outcome.kind in (Kind.RETRY, Kind.POSTPONED):
         return outcome.due
     return outcome.lease.due if outcome.kind == Kind.RELEASED else None
 
