@@ -33,6 +33,7 @@ from duly.job import (
     Filter,
     Job,
     Lease,
+    Limit,
     Outcome,
     Page,
     QueueCount,
@@ -184,6 +185,36 @@ class Store(Protocol):
         """Delete at most ``limit`` old records: succeeded and cancelled jobs that finished before
         ``before``, failed and uncertain ones before ``failed_before``, workers that left, old rollups;
         gives how many jobs went."""
+        ...
+
+    # -- limits and pauses -----------------------------------------------------------------------
+
+    def set_limit(self, limit: Limit) -> None:
+        """Put a limit in force for every worker, from the next reserve on."""
+        ...
+
+    def unset_limit(self, scope: str, name: str) -> bool:
+        """Take away a limit that was set by hand (a declared one shows again); False if there is none."""
+        ...
+
+    def declare_limits(self, tasks: Sequence[str], limits: Sequence[Limit]) -> None:
+        """What an app's code says of its ``tasks``, in place of what it said before."""
+        ...
+
+    def limits(self) -> list[Limit]:
+        """The limits in force."""
+        ...
+
+    def pause(self, queue: str) -> None:
+        """Start nothing from this queue until it is resumed; running jobs go on."""
+        ...
+
+    def resume(self, queue: str) -> bool:
+        """End a pause; False if there was none."""
+        ...
+
+    def paused(self) -> list[str]:
+        """The paused queues."""
         ...
 
     # -- looking ---------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from duly.job import (
     Job,
     Kind,
     Lease,
+    Limit,
     Outcome,
     Page,
     QueueCount,
@@ -39,7 +40,7 @@ from duly.job import (
     WorkerInfo,
 )
 from duly.store.contract import WAKE_AHEAD, Channel, Listener, Order
-from duly.store.sqlite import liveness, looking, managing, running
+from duly.store.sqlite import liveness, looking, managing, rules, running
 from duly.store.sqlite.database import Database
 from duly.store.sqlite.sql import SQL
 from duly.store.wake import Hub, LocalHub
@@ -69,6 +70,7 @@ class SqliteStore:
         self.now = clock.now
         self._db = Database(path, SQL["schema"], synchronous, timeout)
         self._hub: Hub | LocalHub | None = None
+        self._rules = rules.NO_RULES
 
     # -- producing -------------------------------------------------------------------------------
 
@@ -120,18 +122,19 @@ class SqliteStore:
     ) -> Exchange:
         now = self.now()
         if not outcomes:
-            with self._db.read() as db:  # an idle worker looks without taking the write lock from anybody
-                if want <= 0 or not running.anything_due(db, queues, now):
-                    return Exchange([], [])
+            due = self.next_due(queues)  # an idle worker looks without taking the write lock from anybody
+            if want <= 0 or due is None or due > now:
+                return Exchange([], [])
         with self._db.write() as db:
-            refused = running.settle(db, worker, slot, outcomes) if outcomes else []
-            leases = running.reserve(db, worker, slot, want, queues, now) if want > 0 else []
+            in_force = self._current_rules(db)
+            refused = running.settle(db, in_force, worker, slot, outcomes) if outcomes else []
+            leases = running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else []
         self._wake_after(outcomes, now)
         return Exchange(leases, refused)
 
     def next_due(self, queues: Sequence[str]) -> int | None:
         with self._db.read() as db:
-            return running.next_due(db, queues)
+            return running.next_due(db, self._current_rules(db), queues)
 
     def save_progress(self, lease: Lease, progress: bytes) -> bool:
         with self._db.write() as db:
@@ -222,6 +225,45 @@ class SqliteStore:
         with self._db.write() as db:
             return managing.prune(db, before, failed_before, limit)
 
+    # -- limits and pauses -----------------------------------------------------------------------
+
+    def set_limit(self, limit: Limit) -> None:
+        with self._db.write() as db:
+            rules.set_limit(db, limit)
+        self.notify("work")
+
+    def unset_limit(self, scope: str, name: str) -> bool:
+        with self._db.write() as db:
+            gone = rules.unset_limit(db, scope, name)
+        self.notify("work")
+        return gone
+
+    def declare_limits(self, tasks: Sequence[str], limits: Sequence[Limit]) -> None:
+        with self._db.write() as db:
+            rules.declare(db, tasks, limits)
+
+    def limits(self) -> list[Limit]:
+        with self._db.read() as db:
+            return list(self._current_rules(db).limits.values())
+
+    def pause(self, queue: str) -> None:
+        with self._db.write() as db:
+            rules.pause(db, queue, self.now())
+
+    def resume(self, queue: str) -> bool:
+        with self._db.write() as db:
+            was_paused = rules.resume(db, queue)
+        self.notify("work")
+        return was_paused
+
+    def paused(self) -> list[str]:
+        with self._db.read() as db:
+            return sorted(self._current_rules(db).paused)
+
+    def _current_rules(self, db: sqlite3.Connection) -> rules.Rules:
+        self._rules = rules.current(db, self._rules)
+        return self._rules
+
     # -- looking ---------------------------------------------------------------------------------
 
     def jobs(self, which: Filter, order: Order = "newest", after: str | None = None, limit: int = 100) -> Page:
@@ -296,7 +338,7 @@ def _due_again(outcome: Outcome) -> int | None:
 def _row(job: Job, now: int) -> tuple[object, ...]:
     return (
         job.id, job.task, job.args, job.queue, job.priority, job.due, job.expires, job.flags, job.headers,
-        job.options, job.key, now,
+        job.options, job.key, job.limit_key, now,
     )  # fmt: skip
 
 

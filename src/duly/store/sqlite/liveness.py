@@ -9,6 +9,7 @@ import msgspec
 
 from duly.job import Flag, Kind, Rescued, State, WorkerInfo
 from duly.store import stats
+from duly.store.sqlite.lanes import let_go
 from duly.store.sqlite.running import Row, record, tuple_of
 from duly.store.sqlite.sql import SQL, array, error
 
@@ -24,7 +25,7 @@ def any_lapsed(db: sqlite3.Connection, now: int) -> bool:
 def leave(db: sqlite3.Connection, worker: int, now: int) -> None:
     """A worker says goodbye; whatever it still holds waits again as if never reserved."""
     for seq, _, _, _, token, *_ in db.execute(SQL["held"], (worker,)).fetchall():
-        db.execute(SQL["release"], (now, seq, token))
+        _release(db, seq, token, now)
     db.execute(SQL["end_worker"], (LEFT, LEFT, worker))
 
 
@@ -45,7 +46,7 @@ def abandon(
         if id in started:
             rescued.append(_lose(db, held, worker, reason, max_lost, now))
         else:
-            db.execute(SQL["release"], (now, seq, token))
+            _release(db, seq, token, now)
             rescued.append(Rescued(id, task, queue, State.CANCELLED if cancel else State.WAITING, lost))
     return rescued
 
@@ -62,6 +63,11 @@ def rescue(db: sqlite3.Connection, max_lost: int, dead: Sequence[int], now: int)
     return rescued
 
 
+def _release(db: sqlite3.Connection, seq: int, token: int, now: int) -> None:
+    db.execute(SQL["release"], (now, seq, token))
+    let_go(db, [seq])
+
+
 def _lose(db: sqlite3.Connection, held: Row, worker: int, reason: bytes, max_lost: int, now: int) -> Rescued:
     """An attempt ended with its worker: what becomes of the job."""
     seq, id, task, queue, _, attempt, lost, flags, started, cancel, slot = held
@@ -72,6 +78,7 @@ def _lose(db: sqlite3.Connection, held: Row, worker: int, reason: bytes, max_los
         record(db, seq, attempt, Kind.LOST, worker, slot, started, now, reason, None)
     else:
         db.execute(SQL["lose"], (state, lost, reason, started, now, seq))
+    let_go(db, [seq])
     db.execute(SQL["roll"], tuple_of(stats.lost(queue, task, kind, now)))
     return Rescued(id, task, queue, state, lost)
 

@@ -95,12 +95,16 @@ def _by_due(
         return db.execute(sql, values | {"limit": limit}).fetchall()
     parts = [
         db.execute(
-            f"{SQL['view']} WHERE j.state = 0 AND j.queue = :q AND j.priority = :p AND {condition} "
-            "ORDER BY j.due, j.seq LIMIT :limit",
+            f"{SQL['view']} WHERE j.state = 0 AND j.lane IS NULL AND j.queue = :q AND j.priority = :p "
+            f"AND {condition} ORDER BY j.due, j.seq LIMIT :limit",
             values | {"limit": limit, "q": queue, "p": priority},
         ).fetchall()
         for queue, priority, _ in _levels(db)
     ]
+    parked = (
+        f"{SQL['view']} WHERE j.state = 0 AND j.lane IS NOT NULL AND {condition} ORDER BY j.due, j.seq LIMIT :limit"
+    )
+    parts.append(db.execute(parked, values | {"limit": limit}).fetchall())
     return list(heapq.merge(*parts, key=lambda row: (row[_DUE], row[_SEQ])))[:limit]
 
 
@@ -166,6 +170,9 @@ def counts(db: sqlite3.Connection, now: int) -> list[QueueCount]:
             ready_and_scheduled[i] += db.execute(SQL[statement], (queue, priority, now, COUNT_CAP)).fetchone()[0]
         if due <= now:
             oldest[queue] = min(due, oldest.get(queue, due))
+    for queue, parked, due in db.execute(SQL["count_parked"]):
+        tally.setdefault(queue, [0, 0])[0] += parked
+        oldest[queue] = min(due, oldest.get(queue, due))
     return [
         QueueCount(
             queue=queue,

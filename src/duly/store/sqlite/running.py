@@ -9,6 +9,8 @@ from typing import Any
 
 from duly.job import Kind, Lease, Outcome, Rollup
 from duly.store import stats
+from duly.store.sqlite import lanes
+from duly.store.sqlite.rules import Rules
 from duly.store.sqlite.sql import SQL, array, error
 
 Row = tuple[Any, ...]
@@ -16,37 +18,45 @@ Row = tuple[Any, ...]
 _FINAL = int(Kind.UNCERTAIN)  # kinds up to here are final states of the same number
 
 
-def anything_due(db: sqlite3.Connection, queues: Sequence[str], now: int) -> bool:
-    return any(due <= now for _, _, due in db.execute(SQL["levels"], (array(queues),)))
-
-
-def next_due(db: sqlite3.Connection, queues: Sequence[str]) -> int | None:
-    return min((due for _, _, due in db.execute(SQL["levels"], (array(queues),))), default=None)
+def next_due(db: sqlite3.Connection, rules: Rules, queues: Sequence[str]) -> int | None:
+    """When to look again: a waiting job is due, or a lane opens."""
+    dues = [due for _, _, due in db.execute(SQL["levels"], (_open(rules, queues),))]
+    if rules.limits:
+        dues += [opens for (opens,) in db.execute("SELECT min(opens) FROM lanes") if opens is not None]
+    return min(dues, default=None)
 
 
 def reserve(
-    db: sqlite3.Connection, worker: int, slot: int, want: int, queues: Sequence[str], now: int
+    db: sqlite3.Connection, rules: Rules, worker: int, slot: int, want: int, queues: Sequence[str], now: int
 ) -> list[Lease]:
     """Up to ``want`` due jobs, marked as running on this seat under a new token."""
     if not db.execute(SQL["alive"], (worker,)).fetchone():
         return []
-    rows = _due(db, want, queues, now)
+    if rules.version:
+        lanes.open_lanes(db, rules, now)
+    rows = _due(db, rules, want, queues, now)
     expired = [row[0] for row in rows if row[7] is not None and row[7] <= now]
     if expired:
         reason = error("JobCancelled", "expired before it could start")
         db.execute(SQL["expire"], (now, reason, array(expired)))
         rows = [row for row in rows if row[7] is None or row[7] > now]
+    if rules.limits:
+        rows = lanes.admit(db, rules, rows, now)
     if not rows:
         return []
     token = int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: with the job's seq, unique for good
     db.execute(SQL["reserve"], (worker, slot, token, now, array([row[0] for row in rows])))
-    return [Lease(token, *row) for row in rows]
+    return [Lease(token, *row[:-1]) for row in rows]
 
 
-def _due(db: sqlite3.Connection, want: int, queues: Sequence[str], now: int) -> list[Row]:
+def _open(rules: Rules, queues: Sequence[str]) -> str:
+    return array(queue for queue in queues if queue not in rules.paused)
+
+
+def _due(db: sqlite3.Connection, rules: Rules, want: int, queues: Sequence[str], now: int) -> list[Row]:
     """Due rows: queues in the order given; within one, priority (9 first), due, age."""
     place = {queue: i for i, queue in enumerate(queues)}
-    levels = [level for level in db.execute(SQL["levels"], (array(queues),)) if level[2] <= now]
+    levels = [level for level in db.execute(SQL["levels"], (_open(rules, queues),)) if level[2] <= now]
     levels.sort(key=lambda level: (place[level[0]], -level[1]))
     rows: list[Row] = []
     for queue, priority, _ in levels:
@@ -56,7 +66,9 @@ def _due(db: sqlite3.Connection, want: int, queues: Sequence[str], now: int) -> 
     return rows
 
 
-def settle(db: sqlite3.Connection, worker: int, slot: int, outcomes: Sequence[Outcome]) -> list[Outcome]:
+def settle(
+    db: sqlite3.Connection, rules: Rules, worker: int, slot: int, outcomes: Sequence[Outcome]
+) -> list[Outcome]:
     """Write what still holds its lease, with the statistics; gives the outcomes that were refused."""
     refused: list[Outcome] = []
     finals = [outcome for outcome in outcomes if outcome.kind <= _FINAL]
@@ -66,6 +78,8 @@ def settle(db: sqlite3.Connection, worker: int, slot: int, outcomes: Sequence[Ou
         if outcome.kind > _FINAL and not _give_back(db, worker, slot, outcome):
             refused.append(outcome)
     accepted = outcomes if not refused else [o for o in outcomes if not any(o is r for r in refused)]
+    if rules.version:
+        lanes.let_go(db, [outcome.lease.ref for outcome in accepted])
     db.executemany(SQL["roll"], [tuple_of(row) for row in stats.rollup(accepted)])
     return refused
 

@@ -6,12 +6,15 @@
 --   effects   values recorded by steps inside a task
 --   workers   one row an incarnation; state 0 alive, 1 left properly, 2 rescued
 --   rollup    per-minute histograms of lateness and runtime
+--   limits, pauses, lanes, holding   what may not start although it is due (rules.py, lanes.py)
+--   meta      one row: rules, a number that grows when limits or pauses change
 --
 -- Indexes of jobs, and the question each answers
 --   jobs_id       which job has this id? (idempotent enqueue, results)
 --   jobs_key      does a live job hold this key?
 --   jobs_waiting  what is due in this queue, best first? what comes next? One seek per queue and priority in
 --                 use, then only rows that are due: ten million future jobs cost nothing.
+--   jobs_parked   which due jobs does this limit hold back, best first?
 --   jobs_running  what does this worker (this executor) hold?
 --   jobs_done     what ended, newest first or oldest first? (lists, prune)
 --
@@ -37,6 +40,8 @@ CREATE TABLE jobs (
     headers BLOB,
     options BLOB,
     key TEXT,
+    limit_key TEXT,
+    lane TEXT,
     created INTEGER NOT NULL,
     worker INTEGER,
     slot INTEGER,
@@ -51,7 +56,8 @@ CREATE TABLE jobs (
 );
 CREATE UNIQUE INDEX jobs_id ON jobs(id);
 CREATE UNIQUE INDEX jobs_key ON jobs(key) WHERE key IS NOT NULL AND state < 2;
-CREATE INDEX jobs_waiting ON jobs(queue, priority, due) WHERE state = 0;
+CREATE INDEX jobs_waiting ON jobs(queue, priority, due) WHERE state = 0 AND lane IS NULL;
+CREATE INDEX jobs_parked ON jobs(lane, priority DESC, due) WHERE state = 0 AND lane IS NOT NULL;
 CREATE INDEX jobs_running ON jobs(worker, slot) WHERE state = 1;
 CREATE INDEX jobs_done ON jobs(state, finished) WHERE state >= 2;
 
@@ -96,9 +102,28 @@ CREATE TABLE rollup (
     PRIMARY KEY (minute, queue, task, outcome, measure, bucket)
 ) WITHOUT ROWID;
 
+CREATE TABLE limits (
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    declared INTEGER NOT NULL,  -- 1: by the app's code, 0: by hand, which stands above it
+    info BLOB NOT NULL,         -- JSON of job.Limit
+    PRIMARY KEY (scope, name, declared)
+) WITHOUT ROWID;
+
+CREATE TABLE pauses (queue TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE lanes (name TEXT PRIMARY KEY, tat INTEGER NOT NULL, opens INTEGER) WITHOUT ROWID;
+CREATE INDEX lanes_opens ON lanes(opens) WHERE opens IS NOT NULL;
+
+CREATE TABLE holding (lane TEXT NOT NULL, job INTEGER NOT NULL, PRIMARY KEY (lane, job)) WITHOUT ROWID;
+CREATE INDEX holding_job ON holding(job);
+
+CREATE TABLE meta (rules INTEGER NOT NULL);
+INSERT INTO meta (rules) VALUES (0);
+
 -- :name insert
-INSERT INTO jobs (id, task, args, queue, priority, due, expires, flags, headers, options, key, created)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs (id, task, args, queue, priority, due, expires, flags, headers, options, key, limit_key, created)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 
 -- :name key_holder
@@ -110,29 +135,31 @@ UPDATE jobs SET key = NULL WHERE seq = ?
 -- :name levels
 -- (queue, priority, earliest due) of the waiting jobs in the queues of a JSON array: a skip scan.
 WITH RECURSIVE level(queue, priority) AS (
-    SELECT value, (SELECT max(priority) FROM jobs WHERE state = 0 AND queue = value) FROM json_each(?)
+    SELECT value, (SELECT max(priority) FROM jobs WHERE state = 0 AND lane IS NULL AND queue = value) FROM json_each(?)
     UNION ALL
     SELECT level.queue, (SELECT max(priority) FROM jobs
-                         WHERE state = 0 AND queue = level.queue AND priority < level.priority)
+                         WHERE state = 0 AND lane IS NULL AND queue = level.queue AND priority < level.priority)
     FROM level WHERE level.priority IS NOT NULL
 )
 SELECT queue, priority,
-       (SELECT min(due) FROM jobs WHERE state = 0 AND queue = level.queue AND priority = level.priority)
+       (SELECT min(due) FROM jobs
+        WHERE state = 0 AND lane IS NULL AND queue = level.queue AND priority = level.priority)
 FROM level WHERE priority IS NOT NULL
 
 -- :name queues
 -- Every queue with waiting jobs: a skip scan.
 WITH RECURSIVE q(queue) AS (
-    SELECT min(queue) FROM jobs WHERE state = 0
+    SELECT min(queue) FROM jobs WHERE state = 0 AND lane IS NULL
     UNION ALL
-    SELECT (SELECT min(queue) FROM jobs WHERE state = 0 AND queue > q.queue) FROM q WHERE q.queue IS NOT NULL
+    SELECT (SELECT min(queue) FROM jobs WHERE state = 0 AND lane IS NULL AND queue > q.queue) FROM q WHERE q.queue IS NOT NULL
 )
 SELECT queue FROM q WHERE queue IS NOT NULL
 
 -- :name due
-SELECT seq, id, task, args, queue, priority, due, expires, attempt + 1, retries, lost, flags, headers, options
+SELECT seq, id, task, args, queue, priority, due, expires, attempt + 1, retries, lost, flags, headers,
+    options, limit_key
 FROM jobs
-WHERE state = 0 AND queue = ? AND priority = ? AND due <= ?
+WHERE state = 0 AND lane IS NULL AND queue = ? AND priority = ? AND due <= ?
 ORDER BY due, seq LIMIT ?
 
 -- :name reserve
@@ -224,7 +251,7 @@ UPDATE jobs SET cancel = max(cancel, ?) WHERE seq IN (SELECT value FROM json_eac
 
 -- :name move
 UPDATE jobs SET due = coalesce(?, due), args = coalesce(?, args), queue = coalesce(?, queue),
-    priority = coalesce(?, priority)
+    priority = coalesce(?, priority), lane = NULL
 WHERE seq IN (SELECT value FROM json_each(?))
 
 -- :name archive_attempt
@@ -233,7 +260,7 @@ SELECT seq, attempt, state, worker, slot, started, finished, error, log FROM job
 WHERE seq = ? AND started IS NOT NULL
 
 -- :name requeue
-UPDATE jobs SET state = 0, due = ?, retries = 0, lost = 0, cancel = 0, expires = NULL, started = NULL,
+UPDATE jobs SET state = 0, due = ?, retries = 0, lost = 0, cancel = 0, expires = NULL, lane = NULL, started = NULL,
     finished = NULL, result = NULL, error = NULL, progress = NULL, log = NULL
 WHERE seq = ?
 
@@ -260,17 +287,55 @@ DELETE FROM workers WHERE state > 0 AND json_extract(CAST(info AS TEXT), '$.star
 DELETE FROM rollup WHERE minute < ?
 
 -- :name count_ready
-SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND queue = ? AND priority = ? AND due <= ? LIMIT ?)
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NULL AND queue = ? AND priority = ?
+    AND due <= ? LIMIT ?)
 
 -- :name count_scheduled
-SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND queue = ? AND priority = ? AND due > ? LIMIT ?)
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NULL AND queue = ? AND priority = ?
+    AND due > ? LIMIT ?)
 
 -- :name count_running
 SELECT queue, count(*) FROM jobs WHERE state = 1 GROUP BY queue
 
+-- :name count_parked
+SELECT queue, count(*), min(due) FROM jobs WHERE state = 0 AND lane IS NOT NULL GROUP BY queue
+
 -- :name rollups
 SELECT minute, queue, task, outcome, measure, bucket, n, total FROM rollup WHERE minute >= ? AND minute < ?
 ORDER BY minute, queue, task, outcome, measure, bucket
+
+-- :name set_limit
+INSERT INTO limits (scope, name, declared, info) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET info = excluded.info
+
+-- :name declared
+SELECT scope, name, info FROM limits
+WHERE declared AND scope <> 'queue' AND name IN (SELECT value FROM json_each(?))
+
+-- :name open_lanes
+SELECT name, tat FROM lanes WHERE opens <= ? ORDER BY opens LIMIT ?
+
+-- :name unpark
+UPDATE jobs SET lane = NULL WHERE seq IN (
+    SELECT seq FROM jobs WHERE state = 0 AND lane = ? ORDER BY priority DESC, due LIMIT ?
+)
+
+-- :name park_lane
+INSERT INTO lanes (name, tat, opens) VALUES (?, 0, ?)
+ON CONFLICT DO UPDATE SET opens = min(coalesce(opens, excluded.opens), excluded.opens)
+
+-- :name set_tat
+INSERT INTO lanes (name, tat) VALUES (?, ?)
+ON CONFLICT DO UPDATE SET tat = excluded.tat, opens = CASE WHEN opens IS NULL THEN NULL ELSE excluded.tat END
+
+-- :name let_go
+DELETE FROM holding WHERE job IN (SELECT value FROM json_each(?)) RETURNING lane
+
+-- :name reopen
+UPDATE lanes SET opens = 0 WHERE opens IS NOT NULL AND name IN (SELECT value FROM json_each(?))
+
+-- :name idle_lanes
+DELETE FROM lanes WHERE opens IS NULL AND tat < ?
 
 -- :name view
 SELECT j.seq, j.id, j.task, j.args, j.queue, j.priority, j.due, j.expires, j.key, j.headers, j.options, j.flags, j.state,

@@ -1,0 +1,126 @@
+"""Rate and concurrency limits at the moment of reserving. Functions of an open write transaction.
+
+A due job that a limit holds back is *parked* in that limit's lane: it leaves the index of waiting jobs, so
+that it costs the jobs behind it nothing, and comes back when the lane opens.
+
+    lanes    one row a lane in use: tat, the instant from which the next start is allowed (GCRA's theoretical
+             arrival time); opens, when to look at its parked jobs again, NULL while there are none
+    holding  (lane, job) for every running job under a concurrency limit
+
+A lane opens when its tat passes, when a job it counts stops running, when a limit changes, and, in case the
+jobs it let go never started (cancelled, say), every _AGAIN.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from duly.clock import MICROS
+from duly.job import Limit
+from duly.store.sqlite.rules import Rules
+from duly.store.sqlite.sql import SQL, array
+
+Row = tuple[Any, ...]
+_SEQ, _TASK, _QUEUE, _LIMIT_KEY = 0, 2, 4, 14  # columns of the statement "due"
+
+_AGAIN = 10 * MICROS
+_LANES_AT_ONCE = 64
+_JOBS_AT_ONCE = 500
+
+
+def open_lanes(db: sqlite3.Connection, rules: Rules, now: int) -> None:
+    """Let parked jobs out of the lanes that have room again, best first."""
+    for lane, tat in db.execute(SQL["open_lanes"], (now, _LANES_AT_ONCE)).fetchall():
+        room = _room(db, rules.of_lane(lane), lane, tat, now)
+        freed = db.execute(SQL["unpark"], (lane, room)).rowcount if room else 0
+        parked = db.execute("SELECT 1 FROM jobs WHERE state = 0 AND lane = ? LIMIT 1", (lane,)).fetchone()
+        opens = None if not parked else tat if tat > now else now if freed == _JOBS_AT_ONCE else now + _AGAIN
+        db.execute("UPDATE lanes SET opens = ? WHERE name = ?", (opens, lane))
+
+
+def _room(db: sqlite3.Connection, limit: Limit | None, lane: str, tat: int, now: int) -> int:
+    """How many more jobs this lane lets start now."""
+    if limit is None:
+        return _JOBS_AT_ONCE
+    if limit.rate is not None and tat > now:
+        return 0
+    room = _JOBS_AT_ONCE if limit.rate is None else 1
+    if limit.concurrency is not None:
+        room = min(room, limit.concurrency - _held(db, lane))
+    return max(room, 0)
+
+
+def admit(db: sqlite3.Connection, rules: Rules, rows: Sequence[Row], now: int) -> list[Row]:
+    """The rows that may start now, in order; the others are parked.
+
+    A job under a rate limit comes first in its batch or waits for the next, so that it starts when it was
+    let through and not some tasks later.
+    """
+    admitted: list[Row] = []
+    tats: dict[str, int] = {}
+    held: dict[str, int] = {}
+    for row in rows:
+        gates = rules.gates(row[_TASK], row[_QUEUE], row[_LIMIT_KEY])
+        if not gates:
+            admitted.append(row)
+            continue
+        if admitted and any(limit.rate is not None for _, limit in gates):
+            break
+        for lane, limit in gates:
+            if limit.rate is not None and lane not in tats:
+                tats[lane] = _tat(db, lane)
+            if limit.concurrency is not None and lane not in held:
+                held[lane] = _held(db, lane)
+        blocked = next((gate for gate in gates if _blocks(*gate, tats, held, now)), None)
+        if blocked:
+            _park(db, row[_SEQ], blocked[0], tats.get(blocked[0], 0), now)
+            continue
+        for lane, limit in gates:
+            _pass(db, row[_SEQ], lane, limit, tats, held, now)
+        admitted.append(row)
+    return admitted
+
+
+def _blocks(lane: str, limit: Limit, tats: dict[str, int], held: dict[str, int], now: int) -> bool:
+    if limit.rate is not None and tats[lane] > now:
+        return True
+    return limit.concurrency is not None and held[lane] >= limit.concurrency
+
+
+def _park(db: sqlite3.Connection, seq: int, lane: str, tat: int, now: int) -> None:
+    db.execute("UPDATE jobs SET lane = ? WHERE seq = ?", (lane, seq))
+    db.execute(SQL["park_lane"], (lane, tat if tat > now else now + _AGAIN))
+
+
+def _pass(
+    db: sqlite3.Connection, seq: int, lane: str, limit: Limit, tats: dict[str, int], held: dict[str, int], now: int
+) -> None:
+    if limit.rate is not None:
+        tats[lane] = max(tats[lane], now) + interval(limit)
+        db.execute(SQL["set_tat"], (lane, tats[lane]))
+    if limit.concurrency is not None:
+        held[lane] += 1
+        db.execute("INSERT INTO holding (lane, job) VALUES (?, ?)", (lane, seq))
+
+
+def let_go(db: sqlite3.Connection, seqs: Iterable[int]) -> None:
+    """These jobs run no longer: what they held is free, and the lanes they held it in open."""
+    lanes = {lane for (lane,) in db.execute(SQL["let_go"], (array(seqs),)).fetchall()}
+    if lanes:
+        db.execute(SQL["reopen"], (array(lanes),))
+
+
+def interval(limit: Limit) -> int:
+    """µs between two starts under a rate limit, rounded up so that the rate is never exceeded."""
+    return -(-limit.per // (limit.rate or 1))
+
+
+def _tat(db: sqlite3.Connection, lane: str) -> int:
+    row = db.execute("SELECT tat FROM lanes WHERE name = ?", (lane,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _held(db: sqlite3.Connection, lane: str) -> int:
+    return int(db.execute("SELECT count(*) FROM holding WHERE lane = ?", (lane,)).fetchone()[0])

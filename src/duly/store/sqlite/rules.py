@@ -1,0 +1,97 @@
+"""Limits and pauses: what may not start now although it is due. Kept in small tables, read when they change."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from duly.job import Limit
+from duly.store.sqlite.sql import SQL
+
+_limit = msgspec.json.Decoder(Limit).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Rules:
+    """The limits and pauses in force, as read at one version of them."""
+
+    def __init__(self, version: int, limits: Sequence[Limit], paused: frozenset[str]) -> None:
+        self.version = version
+        self.paused = paused
+        self.limits = {(limit.scope, limit.name): limit for limit in limits}
+
+    def gates(self, task: str, queue: str, limit_key: str | None) -> list[tuple[str, Limit]]:
+        """The lanes a job has to pass, and each one's limit."""
+        found = []
+        if limit := self.limits.get(("task", task)):
+            found.append((f"task:{task}", limit))
+        if limit := self.limits.get(("queue", queue)):
+            found.append((f"queue:{queue}", limit))
+        if limit_key is not None and (limit := self.limits.get(("key", task))):
+            found.append((f"key:{task}:{limit_key}", limit))
+        return found
+
+    def of_lane(self, lane: str) -> Limit | None:
+        """The limit that makes a lane, None if it was taken away."""
+        scope, _, rest = lane.partition(":")
+        if scope == "key":
+            return next((rule for (kind, task), rule in self.limits.items()
+                         if kind == "key" and rest.startswith(task + ":")), None)  # fmt: skip
+        return next((rule for key, rule in self.limits.items() if key == (scope, rest)), None)
+
+
+NO_RULES = Rules(0, (), frozenset())
+
+
+def current(db: sqlite3.Connection, known: Rules) -> Rules:
+    """``known`` if nothing has changed since it was read, else the rules of now."""
+    (version,) = db.execute("SELECT rules FROM meta").fetchone()
+    if version == known.version:
+        return known
+    rows = db.execute("SELECT scope, name, info FROM limits ORDER BY declared DESC")
+    limits = {(scope, name): _limit(info) for scope, name, info in rows}  # one set by hand comes later and wins
+    paused = frozenset(queue for (queue,) in db.execute("SELECT queue FROM pauses"))
+    return Rules(version, list(limits.values()), paused)
+
+
+def set_limit(db: sqlite3.Connection, limit: Limit) -> None:
+    db.execute(SQL["set_limit"], (limit.scope, limit.name, limit.declared, _encode(limit)))
+    _changed(db)
+
+
+def unset_limit(db: sqlite3.Connection, scope: str, name: str) -> bool:
+    gone = db.execute("DELETE FROM limits WHERE scope = ? AND name = ? AND NOT declared", (scope, name)).rowcount
+    _changed(db)
+    return gone > 0
+
+
+def declare(db: sqlite3.Connection, names: Sequence[str], limits: Sequence[Limit]) -> None:
+    """What an app's code says of its tasks ``names``, in place of what it said before."""
+    before = db.execute(SQL["declared"], (_encode(list(names)).decode(),)).fetchall()
+    after = [(limit.scope, limit.name, _encode(limit)) for limit in limits]
+    if sorted(before) == sorted(after):
+        return
+    for scope, name, _ in before:
+        db.execute("DELETE FROM limits WHERE scope = ? AND name = ? AND declared", (scope, name))
+    for limit in limits:
+        set_limit(db, limit)
+    _changed(db)
+
+
+def pause(db: sqlite3.Connection, queue: str, now: int) -> None:
+    db.execute("INSERT INTO pauses (queue, since) VALUES (?, ?) ON CONFLICT DO NOTHING", (queue, now))
+    _changed(db)
+
+
+def resume(db: sqlite3.Connection, queue: str) -> bool:
+    gone = db.execute("DELETE FROM pauses WHERE queue = ?", (queue,)).rowcount
+    _changed(db)
+    return gone > 0
+
+
+def _changed(db: sqlite3.Connection) -> None:
+    """Everybody reads the rules again, and every lane is looked at afresh."""
+    db.execute("UPDATE meta SET rules = rules + 1")
+    db.execute("UPDATE lanes SET opens = 0 WHERE opens IS NOT NULL")
