@@ -1,0 +1,133 @@
+"""The board: memory that a supervisor shares with one executor.
+
+The executor writes what it is about to run; the supervisor reads it when a limit has to be enforced, or when
+the executor died and somebody has to say what it was doing. In the other direction the supervisor writes
+until when its worker's lease certainly holds; an executor that sees this pass ends itself.
+
+Layout: a header, then one slot per concurrent job. A slot is a mark and two places for lease bytes; the
+writer fills the place that the mark does not point at, then moves the mark, so that a kill in between leaves
+the previous job whole. A mark half written points at bytes that do not decode, and reads as "nothing".
+
+All instants here are seconds on CLOCK_MONOTONIC, which the processes of one host share.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+
+import msgspec
+
+from duly.job import Lease
+
+SLOT_SIZE = 64 * 1024
+_HEADER_SIZE = 4096
+_MARK_SIZE = 64
+_PLACE_SIZE = (SLOT_SIZE - _MARK_SIZE) // 2
+_MARK = struct.Struct("<IIddd")  # place, length (0: idle), started, hard deadline, retry delay
+_DEADLINE_AT = 16  # where the hard deadline is in a mark
+_DEADLINE = struct.Struct("<d")
+_IDLE = _MARK.pack(0, 0, 0.0, 0.0, -1.0)
+NO_RETRY = -1.0
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Lease)
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What one slot of a board says."""
+
+    lease: Lease  # without its arguments when they are too big for the slot
+    started: float
+    deadline: float  # hard time limit; 0: none
+    retry: float  # seconds until another run if the hard limit ends it; negative: no other run
+
+
+def make() -> int:
+    """A new, empty board; gives its file descriptor, which children inherit if told to."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("duly-board")
+    fd, path = tempfile.mkstemp(prefix="duly-board-")
+    os.unlink(path)
+    return fd
+
+
+class Board:
+    """One side's view of a board. Each slot has one writer at a time."""
+
+    def __init__(self, fd: int, slots: int) -> None:
+        size = _HEADER_SIZE + slots * SLOT_SIZE
+        if os.fstat(fd).st_size < size:
+            os.ftruncate(fd, size)
+        self._memory = mmap.mmap(fd, size)
+        self._slots = slots
+        self._place = [0] * slots
+
+    def close(self) -> None:
+        self._memory.close()
+
+    # -- the executor's side -----------------------------------------------------------------------
+
+    def start(self, slot: int, lease: Lease, started: float, deadline: float, retry: float) -> None:
+        """Say that ``lease`` is being run now."""
+        data = _encode(lease)
+        if len(data) > _PLACE_SIZE:
+            data = _encode(_shortened(lease))
+        place = self._place[slot] ^ 1
+        self._place[slot] = place
+        base = _HEADER_SIZE + slot * SLOT_SIZE
+        at = base + _MARK_SIZE + place * _PLACE_SIZE
+        length = len(data)
+        self._memory[at : at + length] = data
+        _MARK.pack_into(self._memory, base, place, length, started, deadline, retry)
+
+    def ended(self, slot: int) -> None:
+        """Say that the job is over, so that its hard limit no longer counts; it is not settled yet."""
+        _DEADLINE.pack_into(self._memory, _HEADER_SIZE + slot * SLOT_SIZE + _DEADLINE_AT, 0.0)
+
+    def idle(self, slot: int) -> None:
+        """Say that nothing is being run."""
+        base = _HEADER_SIZE + slot * SLOT_SIZE
+        self._memory[base : base + _MARK.size] = _IDLE
+
+    def lease_end(self) -> float:
+        """Until when the worker's lease certainly holds."""
+        end: float = _DEADLINE.unpack_from(self._memory, 0)[0]
+        return end
+
+    # -- the supervisor's side ---------------------------------------------------------------------
+
+    def hold_until(self, end: float) -> None:
+        _DEADLINE.pack_into(self._memory, 0, end)
+
+    def running(self) -> list[Running]:
+        """What the executor was running when this was read."""
+        found = []
+        for slot in range(self._slots):
+            base = _HEADER_SIZE + slot * SLOT_SIZE
+            place, length, started, deadline, retry = _MARK.unpack_from(self._memory, base)
+            if not 0 < length <= _PLACE_SIZE or place > 1:
+                continue
+            at = base + _MARK_SIZE + place * _PLACE_SIZE
+            try:
+                lease = _decoder.decode(self._memory[at : at + length])
+            except msgspec.MsgspecError:
+                continue
+            found.append(Running(lease, started, deadline, retry))
+        return found
+
+    def earliest_deadline(self) -> float:
+        """The first hard deadline on the board, 0 if there is none; decodes nothing."""
+        first = 0.0
+        for slot in range(self._slots):
+            mark = _MARK.unpack_from(self._memory, _HEADER_SIZE + slot * SLOT_SIZE)
+            if mark[1] and mark[3] and (not first or mark[3] < first):
+                first = mark[3]
+        return first
+
+
+def _shortened(lease: Lease) -> Lease:
+    """The lease without what settling it does not need."""
+    return msgspec.structs.replace(lease, args=b"", headers=None, options=None)

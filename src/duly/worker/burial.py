@@ -1,0 +1,127 @@
+"""What becomes of the jobs of an executor that ended before it could settle them.
+
+The supervisor writes it in the executor's name, with the leases it finds on the board, so a job is failed,
+cancelled or given back under the token it ran under, and never twice.
+
+==========  ==================================  ========================================================
+reason      who is to blame                     jobs on the board
+==========  ==================================  ========================================================
+None        it died by itself                   lost: given back, counted, failed after ``max_lost``
+limit       those past their hard limit         failed with TimeLimitExceeded, or retried if they ask for it
+memory      the job, if it was alone            failed with MemoryError; several: all lost
+cancel      those that were asked to cancel     cancelled
+fence,      nobody                              released
+cold
+==========  ==================================  ========================================================
+
+Whoever is not to blame is released, as if never reserved; of at-most-once jobs, nobody can say that, so they
+count as lost, which ends them *uncertain*. What was reserved but not started is released in every case.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Collection
+
+import msgspec
+
+from duly.clock import MICROS
+from duly.job import ErrorInfo, Flag, Kind, Outcome, Rescued
+from duly.store import Store
+from duly.worker.board import Running
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Grave(msgspec.Struct):
+    """A dead executor's seat, to be written off in the store."""
+
+    worker: int
+    slot: int
+    running: list[Running]
+    reason: str | None
+    died: float  # monotonic: when it was killed, or was seen dead
+    died_at: int  # µs UTC, the same moment
+    culprits: Collection[str]  # job ids, for reason cancel
+    text: str  # how it died, for people
+
+
+def bury(store: Store, grave: Grave, max_lost: int) -> list[Rescued]:
+    """Write the executor's jobs off. Raises StoreError; may then be called again."""
+    outcomes, lost = verdicts(grave)
+    if outcomes:
+        store.exchange(grave.worker, grave.slot, outcomes, 0, ())
+    error = _encode(ErrorInfo(type="WorkerLost", module="duly.errors", message=grave.text))
+    return store.abandon(grave.worker, grave.slot, lost, error, max_lost)
+
+
+def verdicts(grave: Grave) -> tuple[list[Outcome], list[str]]:
+    """The outcomes to settle, and the ids of the jobs that count as lost."""
+    outcomes: list[Outcome] = []
+    lost: list[str] = []
+    for running in grave.running:
+        outcome = _outcome(grave, running)
+        if outcome is None:
+            lost.append(running.lease.id)
+        else:
+            outcomes.append(outcome)
+    return outcomes, lost
+
+
+def _outcome(grave: Grave, running: Running) -> Outcome | None:
+    """None: it counts as lost."""
+    if grave.reason is None:
+        return None
+    if grave.reason == "limit" and 0 < running.deadline <= grave.died:
+        return _past_limit(grave, running)
+    if grave.reason == "memory":
+        return _too_big(grave, running) if len(grave.running) == 1 else None
+    if grave.reason == "cancel" and running.lease.id in grave.culprits:
+        return None  # losing a job that was asked to cancel ends it cancelled
+    if running.lease.flags & Flag.AT_MOST_ONCE:
+        return None
+    return Outcome(running.lease, Kind.RELEASED, finished=grave.died_at)
+
+
+def _past_limit(grave: Grave, running: Running) -> Outcome:
+    error = ErrorInfo(
+        type="TimeLimitExceeded",
+        module="duly.errors",
+        message=f"killed at its hard time limit, {running.deadline - running.started:g} s",
+        help="raise time_limit, or make the task shorter; soft_time_limit lets it clean up before it is killed",
+    )
+    retried = running.retry >= 0
+    return Outcome(
+        running.lease,
+        Kind.RETRY if retried else Kind.FAILED,
+        started=_started(grave, running),
+        finished=grave.died_at,
+        error=_encode(error),
+        due=grave.died_at + int(running.retry * MICROS) if retried else 0,
+    )
+
+
+def _too_big(grave: Grave, running: Running) -> Outcome:
+    error = ErrorInfo(
+        type="MemoryError",
+        message=grave.text,
+        help="raise max_memory_per_child, or make the task use less",
+    )
+    started = _started(grave, running)
+    return Outcome(running.lease, Kind.FAILED, started=started, finished=grave.died_at, error=_encode(error))
+
+
+def _started(grave: Grave, running: Running) -> int:
+    return grave.died_at - int((grave.died - running.started) * MICROS)
+
+
+def describe(code: int) -> str:
+    """How a process with this ``Popen.returncode`` ended, for people."""
+    if code >= 0:
+        return f"the executor left with exit status {code} while it ran the job"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (out of memory, or killed by hand?)" if name == "SIGKILL" else ""
+    return f"the executor was ended by {name}{hint} while it ran the job"

@@ -1,0 +1,223 @@
+"""Interrupting a running task: the soft time limit and cancellation.
+
+A *guard* belongs to the thread (or coroutine) that runs a task. It is armed with the lease while user code runs
+and raises at most one exception into it; who swallows that one is killed later by the supervisor.
+
+An interruption may be on its way when the task ends. So it is aimed at a job, not at a thread, and one that
+comes too late is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import heapq
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any, Literal
+
+from duly.errors import JobCancelled, SoftTimeLimitExceeded
+from duly.job import Lease
+
+Reason = Literal["cancel", "soft"]
+
+
+def exception_for(reason: Reason) -> Exception:
+    if reason == "cancel":
+        return JobCancelled("the job was asked to cancel")
+    return SoftTimeLimitExceeded("the soft time limit passed")
+
+
+class Guard:
+    """What every guard does; the kinds differ in how they raise."""
+
+    def __init__(self) -> None:
+        self.lease: Lease | None = None  # of the job whose user code runs now
+        self.reason: Reason | None = None  # why it was interrupted, if it was
+        self._task: asyncio.Task[Any] | None = None  # of a job that is a coroutine
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runner: asyncio.Runner | None = None
+
+    def disarm(self) -> None:
+        """User code is over: no exception arrives any more. Called first of all when it ends or raises."""
+        self.lease = None
+
+    def alarm(self, seconds: float) -> None:
+        """Interrupt the job after this time, unless :meth:`calm` comes first."""
+        raise NotImplementedError
+
+    def calm(self) -> None:
+        raise NotImplementedError
+
+    def cancel(self, job: str) -> None:
+        """Interrupt ``job`` if it is what runs. From any thread."""
+        raise NotImplementedError
+
+    def take_reason(self) -> Reason | None:
+        """Why the job was interrupted; the guard is then ready for the next."""
+        reason, self.reason = self.reason, None
+        return reason
+
+    def drive(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end on this thread's own loop, which lives as long as the thread."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(self._tracked(coroutine))
+
+    async def _tracked(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        try:
+            return await coroutine
+        finally:
+            self._task = None
+
+    def close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+
+    def _cancel_task(self) -> bool:
+        """Interrupt a coroutine; False if the job is not one."""
+        task, loop = self._task, self._loop
+        if task is None or loop is None:
+            return False
+        loop.call_soon_threadsafe(task.cancel)
+        return True
+
+
+class SignalGuard(Guard):
+    """Of a process's main thread: by signals, which also end system calls that wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wanted = ""  # the job to cancel
+        self._main = threading.get_ident()
+        signal.signal(signal.SIGUSR2, self._on_cancel)
+        signal.signal(signal.SIGALRM, self._on_alarm)
+
+    def alarm(self, seconds: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def calm(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def cancel(self, job: str) -> None:
+        lease = self.lease
+        if lease is not None and lease.id == job:
+            self._wanted = job
+            signal.pthread_kill(self._main, signal.SIGUSR2)
+
+    def _on_cancel(self, _number: int, _frame: FrameType | None) -> None:
+        if self.lease is not None and self.lease.id == self._wanted:
+            self._interrupt("cancel")
+
+    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
+        if self.lease is not None:
+            self._interrupt("soft")
+
+    def _interrupt(self, reason: Reason) -> None:
+        self.lease, self.reason = None, reason
+        if not self._cancel_task():
+            raise exception_for(reason)
+
+
+class ThreadGuard(Guard):
+    """Of a thread of a pool: by an asynchronous exception, which comes at the next bytecode.
+
+    The exception carries no message, because only its class can be raised this way.
+    """
+
+    def __init__(self, alarms: Alarms) -> None:
+        super().__init__()
+        self._alarms = alarms
+        self._thread = threading.get_ident()
+        self._lock = threading.Lock()
+        self._alarm: Alarm | None = None
+        self._pending = False  # an exception was sent and may not have arrived
+
+    def disarm(self) -> None:
+        while True:
+            try:
+                with self._lock:
+                    self.lease = None
+                    if self._pending:
+                        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
+                        self._pending = False
+                return
+            except (JobCancelled, SoftTimeLimitExceeded):  # it arrived while it was being called back
+                continue
+
+    def alarm(self, seconds: float) -> None:
+        lease = self.lease
+        assert lease is not None
+        self._alarm = self._alarms.set(seconds, lambda: self._interrupt(lease.id, "soft"))
+
+    def calm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.call = None
+            self._alarm = None
+
+    def cancel(self, job: str) -> None:
+        self._interrupt(job, "cancel")
+
+    def _interrupt(self, job: str, reason: Reason) -> None:
+        with self._lock:
+            if self.lease is None or self.lease.id != job or self.reason is not None:
+                return
+            self.reason = reason
+            if self._cancel_task():
+                return
+            self._pending = True
+            kind = ctypes.py_object(type(exception_for(reason)))
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), kind)
+
+
+class Alarm:
+    """One alarm that is set; ``call`` None: it was taken back."""
+
+    __slots__ = ("at", "call")
+
+    def __init__(self, at: float, call: Callable[[], None] | None) -> None:
+        self.at = at
+        self.call = call
+
+    def __lt__(self, other: Alarm) -> bool:
+        return self.at < other.at
+
+
+class Alarms:
+    """A thread that calls back at given times; started with the first alarm."""
+
+    def __init__(self) -> None:
+        self._heap: list[Alarm] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def set(self, seconds: float, call: Callable[[], None]) -> Alarm:
+        alarm = Alarm(time.monotonic() + seconds, call)
+        with self._changed:
+            heapq.heappush(self._heap, alarm)
+            self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
+                self._thread.start()
+        return alarm
+
+    def _run(self) -> None:
+        while True:
+            call = self._next()
+            if call is not None:
+                call()
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._changed:
+            while not self._heap:
+                self._changed.wait()
+            left = self._heap[0].at - time.monotonic()
+            if left > 0:
+                self._changed.wait(left)
+                return None
+            return heapq.heappop(self._heap).call

@@ -1,0 +1,115 @@
+"""Maintenance: a thread of each supervisor that does for the store what somebody has to do.
+
+Every worker does all of it; each step is one that many may do at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+import msgspec
+
+from duly.clock import MICROS, Clock
+from duly.errors import StoreError
+from duly.job import Rescued, WorkerInfo
+from duly.store import Store
+from duly.worker import proctree
+
+log = logging.getLogger("duly.worker")
+
+_PRUNE_EVERY = 60.0  # seconds
+_PRUNE_AT_ONCE = 1000  # jobs per transaction, so that nobody waits long for the write lock
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What maintenance has to know."""
+
+    host: str
+    lease: float  # seconds
+    max_lost: int
+    keep: float | None  # seconds to keep succeeded and cancelled jobs; None: for ever
+    keep_failed: float | None
+
+
+class Maintenance:
+    """Rescues, prunes and keeps the store in shape.
+
+    1. ``start``: at once it gives back the jobs of workers of this host whose process is gone.
+    2. Each second the store's own housekeeping; every third of a lease a rescue; each minute a prune.
+    3. ``close``.
+    """
+
+    def __init__(self, store: Store, terms: Terms, clock: Clock) -> None:
+        self._store = store
+        self._terms = terms
+        self._clock = clock
+        self._boot = namespace()
+        self._closed = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join(timeout=1)
+
+    def _run(self) -> None:
+        next_rescue, next_prune = 0.0, 0.0
+        while True:
+            now = self._clock.monotonic()
+            try:
+                if now >= next_rescue:
+                    self._rescue()
+                    next_rescue = now + self._terms.lease / 3
+                if now >= next_prune:
+                    self._prune()
+                    next_prune = now + _PRUNE_EVERY
+                self._store.maintain()
+                self._failing = False
+            except StoreError as exc:
+                if not self._failing:
+                    log.warning("maintenance of the store: %s", exc)
+                self._failing = True
+            if self._closed.wait(min(1.0, self._terms.lease / 3)):
+                return
+
+    def _rescue(self) -> None:
+        dead = [worker.id for worker in self._store.workers() if self._is_dead(worker)]
+        report(self._store.rescue(self._terms.max_lost, dead))
+
+    def _is_dead(self, worker: WorkerInfo) -> bool:
+        """Certainly gone. Only of this boot and process namespace can we tell."""
+        if worker.expires == 0 or worker.host != self._terms.host or not worker.boot or worker.boot != self._boot:
+            return False
+        return proctree.birth(worker.pid) != worker.born
+
+    def _prune(self) -> None:
+        now = self._store.now()
+        before, failed_before = self._limit(now, self._terms.keep), self._limit(now, self._terms.keep_failed)
+        while self._store.prune(before, failed_before, _PRUNE_AT_ONCE) >= _PRUNE_AT_ONCE:
+            if self._closed.is_set():
+                return
+
+    @staticmethod
+    def _limit(now: int, keep: float | None) -> int:
+        return 0 if keep is None else now - int(keep * MICROS)
+
+
+def namespace() -> str:
+    """Names the set of processes that a pid of this host is a number in: boot and pid namespace."""
+    boot = proctree.boot_id()
+    if not boot:
+        return ""
+    return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+
+
+def report(rescued: list[Rescued]) -> None:
+    """Say in the log what became of jobs taken from the dead."""
+    for job in rescued:
+        log.warning(
+            "job %s (%s): its worker died; now %s, lost %d times", job.id, job.task, job.state.name.lower(), job.lost
+        )

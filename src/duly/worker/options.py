@@ -1,0 +1,95 @@
+"""What a worker is told when it is started; whatever is None comes from the app's settings."""
+
+from __future__ import annotations
+
+import msgspec
+
+from duly.worker.link import Hello
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The command line of ``duly worker``."""
+
+    app: str  # "module:attribute", or "module"
+    store: str | None = None  # URL; None: the app's
+    queues: tuple[str, ...] | None = None  # None: the app's
+    name: str | None = None  # None: "worker", with a number if this host has one of that name
+    concurrency: int | None = None  # jobs at once
+    pool: str | None = None  # process, thread or async
+    loglevel: str = "WARNING"
+    logfile: str | None = None  # None: standard error
+    soft_time_limit: float | None = None  # seconds; for tasks that have none of their own
+    time_limit: float | None = None  # seconds; likewise
+    max_tasks_per_child: int | None = None
+    max_memory_per_child: int | None = None  # KiB, of an executor with everything it started
+    lease: float | None = None  # seconds
+    reload: bool = False  # restart executors when source files change
+    workdir: str | None = None  # None: the current directory
+
+
+class ReadyInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person wants to see when the worker is up."""
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    app: str
+    store: str  # URL
+    durability: str
+    queues: tuple[str, ...]
+    pool: str
+    concurrency: int
+    tasks: tuple[str, ...]
+    lease: float  # seconds
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker does: its options, completed by the app's settings."""
+
+    store: str
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+    pool: str
+    concurrency: int
+    lease: float  # seconds
+    poll: float
+    cancel_grace: float
+    max_lost: int
+    keep: float | None
+    keep_failed: float | None
+    soft_time_limit: float | None
+    time_limit: float | None
+    max_tasks: int | None
+    max_memory: int | None  # KiB
+
+    @property
+    def executors(self) -> int:
+        """How many processes."""
+        return self.concurrency if self.pool == "process" else 1
+
+    @property
+    def slots(self) -> int:
+        """Jobs at once in each of them."""
+        return 1 if self.pool == "process" else self.concurrency
+
+
+def plan_of(options: WorkerOptions, hello: Hello) -> Plan:
+    """The plan: what the options leave open is as the app says."""
+    return Plan(
+        store=hello.store,
+        queues=options.queues or hello.queues,
+        tasks=hello.tasks,
+        pool=options.pool or hello.pool,
+        concurrency=options.concurrency or hello.concurrency,
+        lease=options.lease or hello.lease,
+        poll=hello.poll,
+        cancel_grace=hello.cancel_grace,
+        max_lost=hello.max_lost,
+        keep=hello.keep,
+        keep_failed=hello.keep_failed,
+        soft_time_limit=options.soft_time_limit,
+        time_limit=options.time_limit,
+        max_tasks=options.max_tasks_per_child or hello.max_tasks,
+        max_memory=options.max_memory_per_child or hello.max_memory,
+    )

@@ -1,0 +1,170 @@
+"""The process pool: an executor that runs one job at a time in its main thread.
+
+The loop is exchange, run the batch one by one, exchange. A batch is as many jobs as fit TARGET at the measured
+mean, so that the cost of a transaction is shared by many short jobs and waits for no long one.
+
+The *flusher* thread serves the exception: a job that outlasts TARGET although the mean said otherwise. Then it
+settles what is finished and releases what has not started, so that nothing waits behind a slow neighbour. A
+lease is in one of three places (pending, the hand of the main thread, done) and moves by atomic operations,
+so each has one owner at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TypeVar
+
+from duly.errors import StoreError
+from duly.job import Flag, Kind, Lease, Outcome
+from duly.worker.attempt import Attempts
+from duly.worker.board import Board
+from duly.worker.interrupt import SignalGuard
+from duly.worker.link import Go
+from duly.worker.seat import Seat
+
+TARGET = 20_000
+"""µs of work that a batch should hold, and how long a job may hold up its neighbours."""
+
+MOST = 500
+"""Jobs in a batch at most."""
+
+SLOW = 3_000
+"""µs. A job that took longer is settled before the next one starts."""
+
+T = TypeVar("T")
+
+_FLUSH_AGAIN = 0.5  # seconds, after the store refused
+_AT_MOST_ONCE = int(Flag.AT_MOST_ONCE)
+
+
+class ProcessPool:
+    """Runs jobs one by one; see the module's text."""
+
+    def __init__(self, go: Go, seat: Seat, board: Board, attempts: Attempts) -> None:
+        self._seat = seat
+        self._board = board
+        self._attempts = attempts
+        self._guard = SignalGuard()
+        self._left = go.max_tasks  # jobs until this executor leaves; None: no end
+        self._pending: deque[Lease] = deque()  # reserved, not started
+        self._done: deque[Outcome] = deque()  # ended, not settled
+        self._mean = float(TARGET)  # µs a job takes, by experience
+        self._batch = 0  # number of the batch that runs, for the flusher
+        self._busy = threading.Event()  # a batch runs that the flusher has to look after
+        self._stopping = False
+
+    def run(self) -> None:
+        threading.Thread(target=self._flush_late, name="flusher", daemon=True).start()
+        seat, pending = self._seat, self._pending
+        while not self._stopping and self._left != 0:
+            leases = seat.exchange(drain(self._done), self._want())
+            pending.extend(leases)
+            if not pending:
+                self._rest()
+            else:
+                self._attempts.offset = seat.offset
+                self._run_batch()
+        self._release_pending()
+        seat.exchange(drain(self._done), 0)
+        self._guard.close()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._release_pending()
+        self._seat.listener.poke()
+
+    def cancel(self, job: str) -> None:
+        self._attempts.cancelled.add(job)
+        self._guard.cancel(job)
+
+    def _want(self) -> int:
+        """How many jobs to reserve, beside those that are pending."""
+        if self._stopping:
+            return 0
+        want = min(max(int(TARGET / self._mean), 1), MOST)
+        if self._left is not None:
+            want = min(want, self._left)
+        return max(want - len(self._pending), 0)
+
+    def _rest(self) -> None:
+        self._busy.clear()
+        self._board.idle(0)
+        self._attempts.rest()
+        self._seat.idle()
+
+    def _run_batch(self) -> None:
+        """Run what is pending, up to the end, or to a job that has to be settled before the next starts."""
+        self._batch += 1
+        if not self._busy.is_set():
+            self._busy.set()
+        take, keep, run, guard = self._pending.popleft, self._done.append, self._attempts.run, self._guard
+        ran = 0
+        begun = started = time.time_ns() // 1000 + self._seat.offset
+        try:
+            while True:
+                lease = take()
+                outcome = run(lease, started, 0, guard)
+                keep(outcome)
+                ran += 1
+                finished = outcome.finished
+                if finished - started > SLOW or lease.flags & _AT_MOST_ONCE:
+                    break
+                started = finished
+        except IndexError:  # nothing is pending any more
+            finished = started
+        self._learn(ran, finished - begun)
+
+    def _learn(self, ran: int, took: int) -> None:
+        if not ran:
+            return
+        mean = max(took / ran, 1.0)
+        # Slowness is believed at once, speed by halves: a batch that is too long holds others up.
+        self._mean = mean if mean > self._mean else (self._mean + mean) / 2
+        if self._left is not None:
+            self._left = max(self._left - ran, 0)
+
+    def _release_pending(self) -> None:
+        now = self._seat.now()
+        for lease in drain(self._pending):
+            self._done.append(Outcome(lease, Kind.RELEASED, finished=now))
+
+    # -- the flusher ---------------------------------------------------------------------------------
+
+    def _flush_late(self) -> None:
+        while True:
+            self._busy.wait()
+            seen = self._batch, len(self._pending)
+            time.sleep(TARGET / 1_000_000)
+            if seen != (self._batch, len(self._pending)) or not self._busy.is_set():
+                continue
+            self._busy.clear()  # the next batch sets it again; from here on this one needs nobody
+            if seen != (self._batch, len(self._pending)):
+                self._busy.set()
+            elif not self._flush():
+                self._busy.set()
+                time.sleep(_FLUSH_AGAIN)
+
+    def _flush(self) -> bool:
+        """Settle what is finished, release what is pending; False if the store did not take it."""
+        self._release_pending()
+        outcomes = drain(self._done)
+        if not outcomes:
+            return True
+        try:
+            self._seat.exchange_once(outcomes, 0)
+        except StoreError:  # the main thread says so when it comes to its next exchange
+            self._done.extend(outcomes)
+            return False
+        return True
+
+
+def drain(queue: deque[T]) -> list[T]:
+    """Everything in the queue; what another thread takes meanwhile, it has."""
+    taken: list[T] = []
+    try:
+        while True:
+            taken.append(queue.popleft())
+    except IndexError:
+        return taken

@@ -1,0 +1,107 @@
+"""A seat: (worker, slot), the place from which one executor exchanges with the store.
+
+An outcome is never lost because the store did not answer for a while: the exchange is repeated for as long
+as the worker's lease lives, after which the executor ends (``executor.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from duly.clock import MICROS, Clock
+from duly.errors import StoreUnavailable
+from duly.job import Kind, Lease, Outcome
+from duly.store import Listener, Store
+
+log = logging.getLogger("duly.worker")
+
+_SYNC_EVERY = 30.0  # seconds after which the store's clock is compared with the host's again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5  # seconds between two tries while the store does not answer
+
+
+class Seat:
+    """The executor's dealings with the store. :meth:`exchange` and :meth:`idle` belong to one thread."""
+
+    def __init__(
+        self, store: Store, worker: int, slot: int, queues: Sequence[str], poll: float, clock: Clock
+    ) -> None:
+        self.store = store
+        self.listener: Listener = store.listen("work")
+        self.offset = 0  # µs; store's clock minus host's
+        self._worker = worker
+        self._slot = slot
+        self._queues = list(queues)
+        self._poll = poll  # seconds
+        self._clock = clock
+        self._next_sync = 0.0
+        self._misses = 0  # looks in a row that found something due but brought nothing
+
+    def exchange(self, outcomes: Sequence[Outcome], want: int) -> list[Lease]:
+        """Settle and reserve; keeps trying while the store is unavailable."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                leases = self.exchange_once(outcomes, want)
+                if pause > _FIRST_PAUSE:
+                    log.warning("the store answers again")
+                return leases
+            except StoreUnavailable as exc:
+                if pause == _FIRST_PAUSE:
+                    log.error("the store does not answer, %d outcomes wait: %s", len(outcomes), exc)
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def exchange_once(self, outcomes: Sequence[Outcome], want: int) -> list[Lease]:
+        """Settle and reserve. Raises StoreError."""
+        answer = self.store.exchange(self._worker, self._slot, outcomes, want, self._queues)
+        if answer.refused:
+            for outcome in answer.refused:
+                self._report_refused(outcome)
+        if answer.leases:
+            self._misses = 0
+            if len(self._queues) > 1:  # the next exchange begins with another queue
+                self._queues.append(self._queues.pop(0))
+        return answer.leases
+
+    def idle(self) -> None:
+        """Sleep until something may be due: a wake-up, the next due, or the poll interval."""
+        self.listener.wait(self.until_due())
+
+    def until_due(self) -> float:
+        """Seconds to wait for, at most the poll interval."""
+        try:
+            due = self.store.next_due(self._queues)
+        except StoreUnavailable:  # the next exchange says so
+            return self._poll
+        if due is None:
+            return self._poll
+        self._sync()
+        ahead = (due - self.now()) / MICROS
+        if ahead > 0:
+            self._misses = 0
+            return min(ahead, self._poll)
+        # Somebody else may be taking it just now. If it stays (we may not have it), look ever less often.
+        self._misses += 1
+        return 0.0 if self._misses == 1 else min(0.001 * 2**self._misses, self._poll)
+
+    def now(self) -> int:
+        """The store's clock, without asking the store each time."""
+        return self._clock.now() + self.offset
+
+    def _sync(self) -> None:
+        if self._clock.monotonic() >= self._next_sync:
+            self._next_sync = self._clock.monotonic() + _SYNC_EVERY
+            before = self._clock.now()
+            self.offset = self.store.now() - before
+
+    @staticmethod
+    def _report_refused(outcome: Outcome) -> None:
+        if outcome.kind != Kind.RELEASED:
+            log.warning(
+                "job %s (%s): its outcome (%s) was refused, because the job was given to somebody else meanwhile",
+                outcome.lease.id,
+                outcome.lease.task,
+                outcome.kind.name.lower(),
+            )

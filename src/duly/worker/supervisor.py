@@ -1,0 +1,308 @@
+"""The supervisor: starts executors, watches them, and answers for their jobs. It imports no user code.
+
+Everything happens in the main thread's loop, which sleeps until a child, a signal, the heartbeat or a timer
+wakes it; only renewals (``heartbeat.py``) and housekeeping (``maintenance.py``) have threads of their own.
+
+What can go wrong: the store may not answer (the executors are ended before the lease can lapse, and a new
+incarnation starts when it does), an executor may die at any moment (its jobs are given back at once), this
+process may be killed (the kernel and the guardian end the executors and what they started), or frozen (the
+executors end themselves when the lease runs out, or their outcomes are refused).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+from duly import store as stores
+from duly.clock import MICROS, SYSTEM, Clock
+from duly.errors import ConfigError, StoreError
+from duly.job import WorkerInfo
+from duly.store import Listener, Store
+from duly.worker import guardian, logs, proctree, systemd
+from duly.worker.crew import Crew
+from duly.worker.heartbeat import Heartbeat
+from duly.worker.maintenance import Maintenance, Terms, namespace
+from duly.worker.options import Plan, ReadyInfo, WorkerOptions, plan_of
+from duly.worker.selection import Loop
+
+log = logging.getLogger("duly.worker")
+
+_RETRY_STORE = 0.5  # seconds between attempts to register again
+_WARM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def run(
+    options: WorkerOptions, on_ready: Callable[[ReadyInfo], None] | None = None, clock: Clock = SYSTEM
+) -> int:
+    """Be a worker until told to stop; gives the exit status. Call it from the main thread.
+
+    0: everything that ran was finished. 1: work was cut short, or the worker could not start (the log says
+    why). Raises ConfigError for wrong options, before anything is started.
+    """
+    return Supervisor(options, on_ready, clock).run()
+
+
+class Supervisor:
+    """One worker.
+
+    1. ``run`` forks the guardian and starts the first executor, which imports the app and says what it holds.
+    2. Now the store is known: the incarnation registers, threads start, the other executors follow.
+    3. The loop: children that die are buried and replaced, limits enforced, cancellations forwarded. When the
+       lease is lost, everything is ended and a new incarnation begins.
+    4. A signal stops it, warm or cold; it unregisters and returns.
+    """
+
+    def __init__(
+        self, options: WorkerOptions, on_ready: Callable[[ReadyInfo], None] | None, clock: Clock
+    ) -> None:
+        self._options = options
+        self._on_ready = on_ready
+        self._clock = clock
+        self._loop = Loop(clock)
+        self._mark = os.urandom(8).hex()
+        self._crew = Crew(options, self._mark, self._loop, clock)
+        self._plan: Plan | None = None  # known after the first hello
+        self._store: Store | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._maintenance: Maintenance | None = None
+        self._control: Listener | None = None
+        self._name = options.name or ""
+        self._worker: int | None = None  # the incarnation; None before the first and between two
+        self._old: int | None = None  # the one before, until its jobs are written off
+        self._try_register = 0.0  # monotonic
+        self._said_lost = False
+        self._stops = 0  # how often it was told to stop; 2: cold
+        self._status = 0
+        self._next_watchdog = 0.0
+
+    def run(self) -> int:
+        logs.configure(self._options.loglevel, self._options.logfile, self._name or "worker")
+        _, lifeline = guardian.start(f"{proctree.WORKER_MARK}={self._mark}")
+        previous = self._take_signals()
+        try:
+            self._crew.start_first()
+            while not self._finished():
+                self._loop.turn(self._next_timer())
+                self._step()
+            self._leave()
+        finally:
+            self._crew.kill_all("cold")
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(-1)
+            os.close(lifeline)
+        return self._status
+
+    # -- the loop's steps ----------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        if self._plan is None:
+            self._begin_when_loaded()
+        self._guard_lease()
+        self._crew.enforce_limits()
+        self._crew.bury_the_dead(self._store)
+        self._forward_cancels()
+        if self._worker is None and self._plan is not None and not self._stops:
+            self._register_again()
+        self._crew.replace_the_gone()
+        self._ping_watchdog()
+
+    def _finished(self) -> bool:
+        if self._crew.failed_to_start is not None and not self._stops:
+            log.error("%s", self._crew.failed_to_start)
+            self._status = 1
+            return True
+        if not self._stops or self._crew.has_children():
+            return False
+        return self._stops > 1 or self._worker is None or self._crew.is_empty()
+
+    def _next_timer(self) -> float:
+        """Seconds until something has to be looked at even if nothing wakes the loop."""
+        timeout = self._crew.next_timer()
+        if self._heartbeat is not None and self._worker is not None:
+            timeout = min(timeout, self._heartbeat.end - self._clock.monotonic())
+        return max(timeout, 0.0)
+
+    # -- beginning -----------------------------------------------------------------------------------
+
+    def _begin_when_loaded(self) -> None:
+        hello = self._crew.hello
+        if hello is None or self._stops:
+            return
+        self._plan = plan = plan_of(self._options, hello)
+        try:
+            self._open(plan)
+        except (StoreError, ConfigError) as exc:
+            log.error("%s", exc)
+            self._status, self._stops = 1, 2
+            self._crew.kill_all("cold")
+            return
+        if self._on_ready is not None:
+            self._on_ready(self._ready_info(plan))
+        systemd.notify("READY=1")
+
+    def _open(self, plan: Plan) -> None:
+        self._store = stores.open(plan.store)
+        self._name = self._options.name or self._free_name(self._store)
+        self._heartbeat = Heartbeat(stores.open(plan.store), plan.lease, self._clock, self._loop.poke)
+        self._register(plan)
+        self._heartbeat.start()
+        terms = Terms(socket.gethostname(), plan.lease, plan.max_lost, plan.keep, plan.keep_failed)
+        self._maintenance = Maintenance(stores.open(plan.store), terms, self._clock)
+        self._maintenance.start()
+        self._control = self._store.listen("control")
+        self._loop.watch(self._control.fileno(), self._on_control)
+
+    def _register(self, plan: Plan) -> None:
+        """A new incarnation, and executors to work for it."""
+        assert self._store is not None
+        assert self._heartbeat is not None
+        begun = self._clock.monotonic()
+        self._worker = self._store.register(self._worker_info(plan), int(plan.lease * MICROS))
+        self._heartbeat.adopt(self._worker, begun)
+        self._crew.go(plan, self._worker, f"{self._name}@{socket.gethostname()}", self._heartbeat.end)
+
+    def _worker_info(self, plan: Plan) -> WorkerInfo:
+        assert self._store is not None
+        return WorkerInfo(
+            name=self._name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            boot=namespace(),
+            born=proctree.birth(os.getpid()),
+            queues=plan.queues,
+            pool=plan.pool,
+            slots=plan.concurrency,
+            tasks=plan.tasks,
+            version=importlib.metadata.version("duly"),
+            started=self._store.now(),
+        )
+
+    @staticmethod
+    def _free_name(store: Store) -> str:
+        now, host = store.now(), socket.gethostname()
+        taken = {worker.name for worker in store.workers() if worker.host == host and worker.expires > now}
+        names = ("worker" if n == 1 else f"worker{n}" for n in range(1, len(taken) + 2))
+        return next(name for name in names if name not in taken)
+
+    def _ready_info(self, plan: Plan) -> ReadyInfo:
+        assert self._store is not None
+        return ReadyInfo(
+            name=self._name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=importlib.metadata.version("duly"),
+            app=self._options.app,
+            store=plan.store,
+            durability=self._store.durability,
+            queues=plan.queues,
+            pool=plan.pool,
+            concurrency=plan.concurrency,
+            tasks=plan.tasks,
+            lease=plan.lease,
+        )
+
+    # -- the lease -----------------------------------------------------------------------------------
+
+    def _guard_lease(self) -> None:
+        """End the executors when the lease is lost, or is about to be."""
+        heartbeat = self._heartbeat
+        if heartbeat is None or self._worker is None:
+            return
+        if heartbeat.lost:
+            self._fence("the worker's lease had lapsed and its jobs were given to others; starting anew")
+        elif self._clock.monotonic() >= heartbeat.end:
+            self._fence("the worker's lease could not be renewed in time; its tasks are ended, for others may run them")
+        else:
+            self._crew.hold_until(heartbeat.end)
+
+    def _fence(self, why: str) -> None:
+        log.error("%s", why)
+        assert self._heartbeat is not None
+        self._heartbeat.drop()
+        self._old, self._worker = self._worker, None
+        self._crew.kill_all("fence")
+        self._try_register = 0.0
+
+    def _register_again(self) -> None:
+        """After a fence: write the old incarnation off and begin a new one, as soon as the store answers."""
+        now = self._clock.monotonic()
+        if now < self._try_register or not self._crew.is_empty() or self._store is None or self._plan is None:
+            return
+        try:
+            if self._old is not None:
+                self._store.unregister(self._old)
+                self._old = None
+            self._register(self._plan)
+        except StoreError as exc:
+            self._try_register = now + _RETRY_STORE
+            log.debug("cannot register yet: %s", exc)
+
+    def _forward_cancels(self) -> None:
+        if self._heartbeat is not None and self._worker is not None:
+            self._crew.forward_cancels(self._heartbeat.cancels)
+
+    def _on_control(self) -> None:
+        assert self._control is not None
+        self._control.wait(0)
+        if self._heartbeat is not None:
+            self._heartbeat.hurry()
+
+    # -- signals and the end -------------------------------------------------------------------------
+
+    def _take_signals(self) -> dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None]:
+        previous = {number: signal.getsignal(number) for number in (*_WARM, signal.SIGQUIT, signal.SIGUSR1)}
+        signal.set_wakeup_fd(self._loop.wake_fd, warn_on_full_buffer=False)
+        for number in _WARM:
+            signal.signal(number, lambda *_: self._stop(self._stops + 1))
+        signal.signal(signal.SIGQUIT, lambda *_: self._stop(2))
+        signal.signal(signal.SIGUSR1, lambda *_: self._crew.dump_stacks())
+        return previous
+
+    def _stop(self, stops: int) -> None:
+        """From a signal handler: only notes; the loop, which is awake now, acts in :meth:`_step`."""
+        self._loop.soon(lambda: self._act_on_stop(stops))
+
+    def _act_on_stop(self, stops: int) -> None:
+        if stops <= self._stops:
+            return
+        self._stops = stops
+        systemd.notify("STOPPING=1")
+        if stops == 1:
+            log.warning("stopping: running jobs are finished; a second signal gives them back and leaves at once")
+            self._crew.stop_all()
+            return
+        log.warning("leaving at once: running jobs are given back")
+        self._status = self._status or int(self._crew.is_busy())
+        self._crew.kill_all("cold")
+
+    def _leave(self) -> None:
+        if self._maintenance is not None:
+            self._maintenance.close()
+        if self._heartbeat is not None:
+            self._heartbeat.drop()
+            self._heartbeat.close()
+        worker = self._worker if self._worker is not None else self._old
+        if self._store is None or worker is None:
+            return
+        try:
+            self._crew.bury_the_dead(self._store)
+            self._store.unregister(worker)
+        except StoreError as exc:
+            log.warning("could not unregister: %s; others find out when the lease lapses", exc)
+        if self._control is not None:
+            self._control.close()
+        self._store.close()
+
+    def _ping_watchdog(self) -> None:
+        interval = systemd.watchdog_interval()
+        now = self._clock.monotonic()
+        if interval is not None and now >= self._next_watchdog:
+            self._next_watchdog = now + interval
+            systemd.notify("WATCHDOG=1")
