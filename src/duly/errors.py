@@ -19,6 +19,7 @@
         ├── JobCancelled       the job was cancelled, or expired before it could start
         ├── JobUncertain       an at-most-once job whose worker died while it ran
         ├── JobUnknown         no job of that id in the store (never there, forgotten or pruned)
+        ├── RetriesExhausted   self.retry() was called once too often, with no exception to raise instead
         └── WorkerLost         the job's worker died as often as is allowed
 
     SoftTimeLimitExceeded      raised inside a task when its soft time limit passes
@@ -99,6 +100,10 @@ class JobUncertain(JobError):
 
 class JobUnknown(JobError):
     """The store has no job of that id: it never had, or it was forgotten or pruned."""
+
+
+class RetriesExhausted(JobError):
+    """``self.retry()`` was called after the last retry allowed, and no exception was at hand to raise."""
 
 
 class WorkerLost(JobError):

@@ -1,0 +1,75 @@
+"""duly: a task queue that keeps appointments.
+
+::
+
+    app = Duly("tasks")
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    add.delay(4, 4).get(timeout=10)
+"""
+
+from __future__ import annotations
+
+from duly.app import Duly
+from duly.call import Call
+from duly.errors import (
+    ConfigError,
+    DecodeError,
+    DulyError,
+    DuplicateKey,
+    EncodeError,
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobUncertain,
+    JobUnknown,
+    RetriesExhausted,
+    Retry,
+    SoftTimeLimitExceeded,
+    StaleLease,
+    StoreCorrupt,
+    StoreError,
+    StoreTooNew,
+    StoreUnavailable,
+    TaskNotRegistered,
+    TimeLimitExceeded,
+    WorkerLost,
+)
+from duly.job import Filter
+from duly.result import AsyncResult
+from duly.task import AsyncTask, Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncResult",
+    "AsyncTask",
+    "Call",
+    "ConfigError",
+    "DecodeError",
+    "Duly",
+    "DulyError",
+    "DuplicateKey",
+    "EncodeError",
+    "Filter",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobUncertain",
+    "JobUnknown",
+    "RetriesExhausted",
+    "Retry",
+    "SoftTimeLimitExceeded",
+    "StaleLease",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "Task",
+    "TaskNotRegistered",
+    "TimeLimitExceeded",
+    "WorkerLost",
+]

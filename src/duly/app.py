@@ -1,0 +1,249 @@
+"""Duly: the app. It names a store, holds the settings and the tasks, and is what workers and clients share."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
+from types import FrameType, MappingProxyType
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
+from zoneinfo import ZoneInfo
+
+from duly import store as stores
+from duly.call import CallOptions, Defaults, due_of, make_job
+from duly.client import Client
+from duly.clock import SYSTEM, Clock
+from duly.codec import Codec
+from duly.config import Settings, did_you_mean, store_url
+from duly.errors import ConfigError, TaskNotRegistered
+from duly.job import Answer, Change, Filter, Flag, Page
+from duly.result import AsyncResult
+from duly.store.contract import Order, Store
+from duly.task import AsyncTask, Task, TaskOptions, make_task
+from duly.waiting import Watcher
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EVERY_JOB = Filter()
+
+
+class Decorator(Protocol):
+    """``@app.task(...)``."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+
+
+class BoundDecorator(Protocol):
+    """``@app.task(bind=True, ...)``: the first parameter is the task itself."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[Task[..., Any], P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Task[..., Any], P], R], /) -> Task[P, R]: ...
+
+
+class Duly:
+    """An app.
+
+    1. Made at import, in the module that a worker is pointed at. Nothing is opened.
+    2. ``@app.task`` registers tasks; settings may still be changed.
+    3. The first call opens the store. It serves all threads, event loops and forked children.
+    4. ``close`` lets go of it; a later call opens it again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: str | None = None,
+        timezone: str | None = None,
+        clock: Clock = SYSTEM,
+        **settings: Any,
+    ) -> None:
+        """``store``: a URL (see ``store_url``). ``timezone``: the setting. ``settings``: see ``duly.config``.
+
+        Raises ConfigError.
+        """
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f'Duly({name!r}): an app needs a name, usually that of its module: Duly("tasks")')
+        self.name = name
+        self.clock = clock
+        self.conf = Settings(**settings)
+        if store is not None:
+            self.conf.store = store
+        if timezone is not None:
+            self.conf.timezone = timezone
+        self._file = _caller_file()
+        self._registry: dict[str, Task[..., Any]] = {}
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self.client = Client(lambda: self.store)
+        self.watcher = Watcher(lambda: self.store, clock)
+
+    def __repr__(self) -> str:
+        return f"<Duly {self.name}>"
+
+    # -- where and when --------------------------------------------------------------------------
+
+    @property
+    def store_url(self) -> str:
+        """Where the jobs live: the setting, else ``DULY_STORE``, else a file beside the app's module."""
+        return store_url(self.conf, self.name, self._file)
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at first use. Raises ConfigError for a wrong URL."""
+        if self._store is None:
+            with self._lock:
+                if self._store is None:
+                    self._store = stores.open(self.store_url, clock=self.clock)
+        return self._store
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The app's time zone."""
+        return ZoneInfo(self.conf.timezone)
+
+    def now(self) -> int:
+        """The store's clock, microseconds UTC."""
+        return self.store.now()
+
+    def close(self) -> None:
+        """Let go of the store and end the threads that serve it; the next call opens it again."""
+        self.client.close()
+        self.watcher.close()
+        with self._lock:
+            store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> Mapping[str, Task[..., Any]]:
+        """The registered tasks by name."""
+        return MappingProxyType(self._registry)
+
+    @overload
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, *, bind: Literal[True], **options: Unpack[TaskOptions]) -> BoundDecorator: ...
+    @overload
+    def task(self, *, bind: Literal[False] = False, **options: Unpack[TaskOptions]) -> Decorator: ...
+    def task(
+        self, fn: Callable[..., Any] | None = None, /, *, bind: bool = False, **options: Unpack[TaskOptions]
+    ) -> Any:
+        """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", max_retries=5)``.
+
+        With ``bind=True`` the function's first parameter is the task itself, whose ``request``, ``retry()``,
+        ``progress()`` and ``effect()`` belong to the running job. Options: TaskOptions. Raises ConfigError for wrong
+        options, and for a second function under the name of another.
+        """
+
+        def register(function: Callable[..., Any]) -> Task[..., Any]:
+            return self._register(make_task(self, function, bind, options))
+
+        return register if fn is None else register(fn)
+
+    def _register(self, task: Task[..., Any]) -> Task[..., Any]:
+        old = self._registry.get(task.name)
+        if old is not None and _origin(old.fn) != _origin(task.fn):
+            raise ConfigError(
+                f"two tasks are named {task.name}: {' and '.join(':'.join(_origin(t.fn)) for t in (old, task))}; "
+                'give one of them another name with @app.task(name="...")'
+            )
+        self._registry[task.name] = task
+        return task
+
+    def find(self, name: str) -> Task[..., Any]:
+        """The task of that name. Raises TaskNotRegistered."""
+        task = self._registry.get(name)
+        if task is None:
+            raise TaskNotRegistered(f"no task {name!r} in app {self.name}{did_you_mean(name, self._registry)}")
+        return task
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def send_task(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[Any]:
+        """Call a task by name. One that this process has not registered takes anything, unchecked."""
+        task = self._registry.get(name)
+        if task is not None:
+            return task.apply_async(args, kwargs, **options)
+        data = Codec(name, None).encode_args(args, kwargs or {})
+        flags = (Flag.AT_MOST_ONCE if self.conf.task_at_most_once else 0) | (
+            Flag.IGNORE_RESULT if self.conf.task_ignore_result else 0
+        )
+        defaults = Defaults(name, self.conf.task_default_queue, self.conf.task_default_priority, int(flags), None)
+        job = make_job(defaults, data, options, self.now(), self.zone)
+        return AsyncResult(self.client.enqueue(job).id, self)
+
+    def AsyncResult(self, id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
+        """The job of that id."""
+        return AsyncResult(id, self)
+
+    def jobs(
+        self,
+        which: Filter = EVERY_JOB,
+        order: Order = "newest",
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page:
+        """A page of jobs; ``after`` is the last page's."""
+        return self.store.jobs(which, order, after, limit)
+
+    def cancel(self, which: str | Filter, terminate: bool = False) -> list[Answer]:
+        """Cancel one job, by id, or all that a Filter names; each answers (see ``duly.job.Verdict``)."""
+        return self.store.cancel(_which(which), terminate)
+
+    def move(
+        self,
+        which: str | Filter,
+        *,
+        eta: datetime | None = None,
+        countdown: float | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> list[Answer]:
+        """Change the due, queue or priority of waiting jobs; each answers."""
+        due = None if eta is None and countdown is None else due_of(countdown, eta, self.now(), self.zone)
+        return self.store.move(_which(which), Change(due=due, queue=queue, priority=priority))
+
+    def retry(self, which: str | Filter) -> list[Answer]:
+        """Run finished jobs again; each answers."""
+        return self.store.retry(_which(which))
+
+
+def _which(which: str | Filter) -> Filter:
+    return Filter(ids=(which,)) if isinstance(which, str) else which
+
+
+def _origin(fn: Callable[..., Any]) -> tuple[str, str]:
+    code = getattr(fn, "__code__", None)
+    return (code.co_filename if code else str(fn.__module__), getattr(fn, "__qualname__", repr(fn)))
+
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def _caller_file() -> str | None:
+    """The file of the module that makes the app: the first frame that is not duly's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    return None if frame is None else frame.f_globals.get("__file__")

@@ -1,0 +1,228 @@
+"""The options of a call, and the Job they make.
+
+What is wrong with a call is said where it is made: TypeError for a wrong type or an unknown option, ValueError
+for a value out of range; both name the option and the value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, TypedDict, get_args
+
+import msgspec
+
+from duly.clock import MICROS, from_micros, to_micros
+from duly.codec import encode_value
+from duly.config import did_you_mean
+from duly.job import MAX_PRIORITY, Flag, Job, OnConflict, Options, new_id
+
+MAX_INSTANT = 253_402_300_799_999_999
+"""The last microsecond of the year 9999 UTC, after which datetime has no name for an instant."""
+
+
+class CallOptions(TypedDict, total=False):
+    """What ``apply_async`` takes beside the arguments."""
+
+    countdown: float | None  # seconds from now
+    eta: datetime | None  # a naive one is read in the app's time zone
+    expires: float | timedelta | datetime | None  # not started at or after; a number: seconds from now
+    queue: str | None
+    priority: int | None  # 0..9, 9 first
+    key: str | None  # unique among waiting and running jobs
+    on_conflict: OnConflict  # what to do when the key is held; "skip"
+    headers: Mapping[str, Any] | None  # carried along, seen as self.request.headers
+    task_id: str | None  # instead of a new id; a job of that id is stored once
+    soft_time_limit: float | None  # seconds
+    time_limit: float | None  # seconds
+    max_retries: int | None
+    ignore_result: bool | None
+
+
+class Call:
+    """One call of a bulk: ``Call((1, 2), {"z": 3}, countdown=10)``."""
+
+    __slots__ = ("args", "kwargs", "options")
+
+    def __init__(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """``options`` are those of ``apply_async``."""
+        check_names(options)
+        self.args = args
+        self.kwargs = kwargs or {}
+        self.options = options
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """What a task brings to each of its jobs."""
+
+    task: str
+    queue: str
+    priority: int
+    flags: int
+    expires: float | None  # seconds
+
+
+def check_names(options: Mapping[str, Any]) -> None:
+    """Refuse options that do not exist."""
+    for name in options:
+        if name not in _NAMES:
+            raise TypeError(f"a call has no option {name!r}{did_you_mean(name, _NAMES)}")
+
+
+def make_job(task: Defaults, args: bytes, options: CallOptions, now: int, zone: tzinfo) -> Job:
+    """The Job of a call. Raises TypeError and ValueError for options that are wrong."""
+    check_names(options)
+    due = due_of(options.get("countdown"), options.get("eta"), now, zone)
+    return Job(
+        id=_text("task_id", options.get("task_id")) or new_id(),
+        task=task.task,
+        due=due,
+        args=args,
+        queue=_text("queue", options.get("queue")) or task.queue,
+        priority=_priority(options.get("priority"), task.priority),
+        expires=_expires(options.get("expires"), task.expires, due, now, zone),
+        key=_text("key", options.get("key")),
+        on_conflict=_on_conflict(options),
+        headers=_headers(options.get("headers")),
+        options=_overrides(options),
+        flags=_flags(task.flags, options.get("ignore_result")),
+    )
+
+
+def due_of(countdown: float | timedelta | None, eta: datetime | None, now: int, zone: tzinfo) -> int:
+    """The instant of a countdown (seconds from now) or an eta; ``now`` without either."""
+    if eta is not None:
+        if countdown is not None:
+            raise ValueError(f"countdown={countdown!r} and eta={eta!r} contradict each other; give one")
+        return _instant("eta", eta, zone)
+    if countdown is None:
+        return now
+    seconds = _seconds("countdown", countdown)
+    if now + seconds * MICROS > MAX_INSTANT:
+        raise ValueError(f"countdown={countdown!r} is after the year 9999; it is in seconds")
+    return now + round(seconds * MICROS)
+
+
+def _instant(name: str, moment: datetime, zone: tzinfo) -> int:
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name}={moment!r}: expected a datetime; for seconds from now there is countdown")
+    try:
+        instant = to_micros(moment, zone)
+    except OverflowError:
+        instant = MAX_INSTANT + 1 if moment.year > 5000 else -1
+    if instant < 0:
+        raise ValueError(f"{name}={moment!r} is before 1970; instants start there")
+    if instant > MAX_INSTANT:
+        raise ValueError(f"{name}={moment!r} is after the year 9999 in UTC")
+    return instant
+
+
+def _seconds(name: str, value: float | timedelta) -> float:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}={value!r}: expected a number of seconds")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name}={value!r}: expected a number of seconds, 0 or more")
+    return value
+
+
+def _expires(
+    value: float | timedelta | datetime | None, default: float | None, due: int, now: int, zone: tzinfo
+) -> int | None:
+    if value is None:
+        value = default
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        at = _instant("expires", value, zone)
+    else:
+        at = min(now + round(_seconds("expires", value) * MICROS), MAX_INSTANT)
+    if at <= due:
+        raise ValueError(
+            f"expires={value!r} is {from_micros(at, zone)}, not after the job is due ({from_micros(due, zone)}): "
+            "it could never start"
+        )
+    return at
+
+
+def _text(name: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: expected a text")
+    if not value:
+        raise ValueError(f"{name}='' is empty; leave it out instead")
+    return value
+
+
+def _priority(value: int | None, default: int) -> int:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"priority={value!r}: expected a whole number")
+    if not 0 <= value <= MAX_PRIORITY:
+        raise ValueError(f"priority={value}: expected 0 to {MAX_PRIORITY}; {MAX_PRIORITY} runs first")
+    return value
+
+
+def _on_conflict(options: CallOptions) -> OnConflict:
+    value = options.get("on_conflict")
+    if value is None:
+        return "skip"
+    if value not in get_args(OnConflict):
+        raise ValueError(f"on_conflict={value!r}: expected one of {', '.join(get_args(OnConflict))}")
+    if options.get("key") is None:
+        raise ValueError(f"on_conflict={value!r} needs a key")
+    return value
+
+
+def _headers(value: Mapping[str, Any] | None) -> bytes | None:
+    if not value:
+        return None
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise TypeError(f"headers={value!r}: expected a dict with text keys")
+    return encode_value(dict(value), "headers")
+
+
+def _overrides(options: CallOptions) -> bytes | None:
+    soft, hard, retries = (options.get(name) for name in ("soft_time_limit", "time_limit", "max_retries"))
+    if soft is None and hard is None and retries is None:
+        return None
+    chosen = Options(
+        soft_time_limit=limit("soft_time_limit", soft),
+        time_limit=limit("time_limit", hard),
+        max_retries=count(retries),
+    )
+    return msgspec.json.encode(chosen)
+
+
+def limit(name: str, value: Any) -> float | None:
+    """A time limit in seconds, above 0, or None."""
+    if value is None:
+        return None
+    seconds = _seconds(name, value)
+    if seconds <= 0:
+        raise ValueError(f"{name}={value!r}: expected a number of seconds above 0")
+    return float(seconds)
+
+
+def count(value: Any, name: str = "max_retries") -> int | None:
+    """A whole number, 0 or more, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r}: expected a whole number")
+    if value < 0:
+        raise ValueError(f"{name}={value}: expected 0 or more")
+    return value
+
+
+def _flags(flags: int, ignore_result: bool | None) -> int:
+    if ignore_result is None:
+        return flags
+    return flags | Flag.IGNORE_RESULT if ignore_result else flags & ~Flag.IGNORE_RESULT
+
+
+_NAMES = tuple(CallOptions.__annotations__)

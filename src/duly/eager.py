@@ -1,0 +1,99 @@
+"""``task_always_eager``: a call runs in its caller and gives a result that is there already. For tests.
+
+Arguments and results pass through the codec as always, so what would fail on its way to a worker fails here.
+Retries follow each other at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from duly.failure import encode_error
+from duly.job import Flag, Job, Lease, Result, State
+from duly.request import Request, current
+from duly.result import EagerResult
+
+if TYPE_CHECKING:
+    from duly.task import Task
+
+R = TypeVar("R")
+
+
+def run(task: Task[..., R], job: Job) -> EagerResult[R]:
+    """Run ``job`` to its end, here. Raises the task's exception with ``task_eager_propagates``."""
+    request = Request(task, _lease(job), None, task.app.clock)
+    while True:
+        try:
+            value = _attempt(task, request)
+            data = None if job.flags & Flag.IGNORE_RESULT else task.codec.encode_result(value)
+        except Exception as exc:
+            if task.retry_for(exc, request) is not None:
+                request = _again(request)
+                continue
+            if task.app.conf.task_eager_propagates:
+                raise
+            return _ended(task, request, State.FAILED, error=encode_error(exc))
+        return _ended(task, request, State.SUCCEEDED, result=data)
+
+
+async def arun(task: Task[..., R], job: Job) -> EagerResult[R]:
+    """:func:`run` beside the event loop."""
+    return await asyncio.to_thread(run, task, job)
+
+
+def _attempt(task: Task[..., Any], request: Request) -> Any:
+    args, kwargs = task.codec.decode_args(request.lease.args)
+    token = current.set(request)
+    try:
+        return _finish(task.run(*args, **kwargs)) if task.is_async else task.run(*args, **kwargs)
+    finally:
+        current.reset(token)
+
+
+def _finish(coroutine: Any) -> Any:
+    """The value of a coroutine; in a thread of its own where a loop runs in this one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, asyncio.run, coroutine).result()
+
+
+def _lease(job: Job) -> Lease:
+    return Lease(
+        token=0, ref=0, id=job.id, task=job.task, args=job.args, queue=job.queue, priority=job.priority,
+        due=job.due, expires=job.expires, attempt=1, retries=0, lost=0,
+        flags=job.flags, headers=job.headers, options=job.options,
+    )  # fmt: skip
+
+
+def _again(request: Request) -> Request:
+    old = request.lease
+    lease = msgspec.structs.replace(old, attempt=old.attempt + 1, retries=old.retries + 1)
+    return request.repeat(lease)
+
+
+def _ended(
+    task: Task[..., R], request: Request, state: State, result: bytes | None = None, error: bytes | None = None
+) -> EagerResult[R]:
+    lease = request.lease
+    return EagerResult(
+        task.app,
+        task,
+        Result(
+            id=lease.id,
+            state=state,
+            attempt=lease.attempt,
+            due=lease.due,
+            result=result,
+            error=error,
+            progress=request.progress,
+        ),
+    )

@@ -1,0 +1,147 @@
+"""Exceptions to stored bytes and back.
+
+Nothing an exception does (a ``str`` that raises, arguments without a JSON form, a traceback of megabytes)
+keeps a failure from being recorded. On the way back only classes are used that this process has imported already:
+a store cannot make anybody import anything.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+import traceback
+from types import TracebackType
+
+import msgspec
+
+from duly.codec import decode_value, encode_value
+from duly.errors import DulyError, JobFailed
+from duly.job import ErrorInfo
+
+MAX_BYTES = 64 * 1024
+"""The largest stored error."""
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_decode = msgspec.json.Decoder(ErrorInfo).decode
+
+
+def encode_error(exc: BaseException, help: str | None = None) -> bytes:  # noqa: A002 - ErrorInfo's word
+    """JSON of ErrorInfo. Never raises; never longer than MAX_BYTES."""
+    kind = type(exc)
+    info = ErrorInfo(
+        type=kind.__qualname__,
+        module=str(kind.__module__),
+        message=cut(_message(exc), MAX_BYTES // 8),
+        args=_args(exc),
+        traceback=cut(_format(exc), MAX_BYTES // 2),
+        help=cut(help, MAX_BYTES // 16) if help else None,
+    )
+    data = msgspec.json.encode(info)
+    if len(data) <= MAX_BYTES:
+        return data
+    # JSON escapes can blow a text up sixfold; then a sixth of each is sure to fit
+    small = msgspec.structs.replace(
+        info,
+        args=None,
+        message=cut(info.message, MAX_BYTES // 48),
+        traceback=cut(info.traceback or "", MAX_BYTES // 12),
+        help=cut(info.help or "", MAX_BYTES // 96),
+    )
+    return msgspec.json.encode(small)
+
+
+def decode_error(data: bytes) -> ErrorInfo:
+    """The ErrorInfo of stored bytes; bytes that are none become one that says so."""
+    try:
+        return _decode(data)
+    except (msgspec.MsgspecError, ValueError) as exc:
+        return ErrorInfo(type="JobFailed", module="duly.errors", message=f"the stored error is unreadable: {exc}")
+
+
+def rebuild_error(data: bytes) -> Exception:
+    """The exception of stored bytes; JobFailed with its type and text where it cannot be rebuilt here.
+
+    The traceback of the worker and the help, if any, are attached as notes.
+    """
+    info = decode_error(data)
+    exc = _rebuild(info)
+    if exc is None:
+        prefix = "" if info.module in ("builtins", "duly.errors") else f"{info.module}."
+        exc = JobFailed(f"{prefix}{info.type}: {info.message}")
+    if info.help:
+        exc.add_note(info.help)
+    if info.traceback:
+        exc.add_note("In the worker:\n" + info.traceback.rstrip())
+    return exc
+
+
+def cut(text: str, limit: int) -> str:
+    """``text`` as valid UTF-8 of at most ``limit`` bytes; the middle goes, for both ends tell something."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) > limit:
+        half = max(0, limit // 2 - 32)
+        data = data[:half] + f"\n[... {len(data) - 2 * half} bytes cut ...]\n".encode() + data[len(data) - half :]
+    return data.decode("utf-8", "ignore")
+
+
+def _message(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception as second:
+        return f"<an exception whose str() raises {type(second).__name__}>"
+
+
+def _args(exc: BaseException) -> msgspec.Raw | None:
+    try:
+        data = encode_value(list(exc.args), "args")
+    except Exception:  # no JSON form, or whatever an ``args`` property raises
+        return None
+    return msgspec.Raw(data) if len(data) <= MAX_BYTES // 8 else None
+
+
+def _format(exc: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(type(exc), exc, _theirs(exc.__traceback__)))
+    except Exception as second:
+        return f"<a traceback that cannot be formatted: {type(second).__name__}>"
+
+
+def _theirs(tb: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is not duly's; all of it if every frame is."""
+    at = tb
+    while at is not None and at.tb_frame.f_code.co_filename.startswith(_HERE):
+        at = at.tb_next
+    return at or tb
+
+
+def _rebuild(info: ErrorInfo) -> Exception | None:
+    found: object = builtins if info.module == "builtins" else sys.modules.get(info.module)
+    for part in info.type.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and issubclass(found, Exception)) or info.args is None:
+        return None
+    try:
+        args = decode_value(bytes(info.args))
+    except DulyError:
+        return None
+    exc = _construct(found, args, info.message)
+    return exc if exc is not None else _construct_bare(found, args, info.message)
+
+
+def _construct(kind: type[Exception], args: list[object], message: str) -> Exception | None:
+    try:
+        exc = kind(*args)
+        return exc if str(exc) == message else None
+    except Exception:  # a constructor with parameters of its own
+        return None
+
+
+def _construct_bare(kind: type[Exception], args: list[object], message: str) -> Exception | None:
+    """Without its constructor: at least ``except kind`` and ``str`` work."""
+    try:
+        exc = kind.__new__(kind)
+        exc.args = tuple(args)
+        return exc if str(exc) == message else None
+    except Exception:
+        return None

@@ -1,0 +1,136 @@
+"""Finding the app that ``-A`` names: ``module``, ``module:attribute`` or ``package``.
+
+A module's app is its attribute ``app``, ``duly`` or ``celery``, or the only Duly it has; failing that, the same is
+looked for in its submodules ``tasks``, ``app``, ``duly`` and ``celery``. Raises ConfigError, in words; an error inside the
+user's module is shown with the user's part of the traceback only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+import traceback
+from types import ModuleType, TracebackType
+
+from duly.app import Duly
+from duly.config import did_you_mean
+from duly.errors import ConfigError
+
+_ATTRIBUTES = ("app", "duly", "celery")
+_SUBMODULES = ("tasks", "app", "duly", "celery")
+
+
+def load_app(spec: str) -> Duly:
+    """The app of ``spec``; the working directory counts as a place of modules. Raises ConfigError."""
+    name, colon, attribute = spec.partition(":")
+    name = _as_module(name)
+    if not name or (colon and not attribute):
+        raise ConfigError(f"app {spec!r}: expected module or module:attribute, like tasks or proj.tasks:app")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    importlib.invalidate_caches()
+    module = _import(name)
+    if attribute:
+        return _attribute(module, attribute)
+    app = _app_of(module) or _app_of_submodules(module)
+    if app is None:
+        raise ConfigError(
+            f"app {spec!r}: {_where(module)} has no Duly app; expected one there, as in app = Duly({name!r}), "
+            f"or named: {name}:attribute"
+        )
+    return app
+
+
+def _as_module(name: str) -> str:
+    """``tasks.py`` and ``proj/tasks.py`` are what people type."""
+    if name.endswith(".py"):
+        name = name[:-3].removeprefix("./").replace("/", ".")
+    return name
+
+
+def _attribute(module: ModuleType, attribute: str) -> Duly:
+    found: object = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            known = [name for name, value in vars(module).items() if isinstance(value, Duly)]
+            raise ConfigError(
+                f"{_where(module)} has no {attribute!r}{did_you_mean(part, known or dir(found))}"
+                + (f" It has: {', '.join(known)}" if known else "")
+            )
+        found = getattr(found, part)
+    if not isinstance(found, Duly):
+        raise ConfigError(f"{module.__name__}:{attribute} is not a Duly app but {type(found).__name__}")
+    return found
+
+
+def _app_of(module: ModuleType) -> Duly | None:
+    for name in _ATTRIBUTES:
+        found = getattr(module, name, None)
+        if isinstance(found, Duly):
+            return found
+    apps = {id(value): (name, value) for name, value in vars(module).items() if isinstance(value, Duly)}
+    if len(apps) > 1:
+        names = ", ".join(f"{module.__name__}:{name}" for name, _ in apps.values())
+        raise ConfigError(f"{_where(module)} has more than one app; name one: {names}")
+    return next((app for _, app in apps.values()), None)
+
+
+def _app_of_submodules(module: ModuleType) -> Duly | None:
+    if not hasattr(module, "__path__"):
+        return None
+    for name in _SUBMODULES:
+        full = f"{module.__name__}.{name}"
+        if importlib.util.find_spec(full) is not None:
+            app = _app_of(_import(full))
+            if app is not None:
+                return app
+    return None
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and (name == exc.name or name.startswith(exc.name + ".")):
+            raise ConfigError(_not_found(name, exc.name)) from None
+        raise ConfigError(_theirs(name, exc)) from None
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as exc:
+        raise ConfigError(_theirs(name, exc)) from None
+
+
+def _not_found(name: str, missing: str) -> str:
+    parent, _, last = missing.rpartition(".")
+    if parent:
+        package = sys.modules.get(parent)
+        paths = list(getattr(package, "__path__", []))
+        if package is not None and not paths:
+            return f"no module {name!r}: {_where(package)} is a module, not a package"
+    else:
+        paths = [os.getcwd()]
+    names = [module.name for module in pkgutil.iter_modules(paths)]
+    looked = " and ".join(os.path.join(path, last) + end for path in paths[:1] for end in (".py", "/__init__.py"))
+    return f"no module {name!r}: there is no {looked}{did_you_mean(last, names)}"
+
+
+def _theirs(name: str, exc: BaseException) -> str:
+    """The error with the traceback from the first frame that is neither duly's nor the import system's."""
+    at: TracebackType | None = exc.__traceback__
+    while at is not None and _is_machinery(at.tb_frame.f_code.co_filename):
+        at = at.tb_next
+    text = "".join(traceback.format_exception(type(exc), exc, at, chain=True)).rstrip()
+    return f"module {name!r} cannot be imported; the error is in it, or in what it imports:\n{text}"
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith((os.path.dirname(os.path.abspath(__file__)), "<frozen importlib")) or filename == (
+        importlib.__file__
+    )
+
+
+def _where(module: ModuleType) -> str:
+    return f"module {module.__name__} ({getattr(module, '__file__', None) or 'a namespace package'})"

@@ -1,0 +1,214 @@
+"""What a running task knows of its job, and the services it has while it runs: progress and effects.
+
+The executor (or the eager runner) makes a Request for each attempt and sets it as ``current``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from duly import retry
+from duly.clock import MICROS, SYSTEM, Clock, from_micros
+from duly.codec import Slot, decode_value, resolve_hints
+from duly.errors import StaleLease
+from duly.job import Lease, Options, Progress
+from duly.store.contract import Store
+
+if TYPE_CHECKING:
+    from duly.task import Task
+
+T = TypeVar("T")
+
+PROGRESS_INTERVAL = 0.25
+"""Seconds between two writes of a task's progress; the last one always reaches the store with the outcome."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_options = msgspec.json.Decoder(Options).decode
+_NO_OPTIONS = Options()
+
+
+class Request:
+    """One attempt of one job.
+
+    ``store`` is None when the task runs eagerly: then progress and effects stay in memory.
+    """
+
+    def __init__(self, task: Task[..., Any], lease: Lease, store: Store | None, clock: Clock = SYSTEM) -> None:
+        self.lease = lease
+        self.store = store
+        self.progress: bytes | None = None  # JSON of the latest Progress; the executor puts it in the Outcome
+        self.rng: retry.Rng = random
+        self._task = task
+        self._clock = clock
+        self._next_save = -1.0  # monotonic; progress before that stays in memory
+        self._effects: dict[str, bytes] = {}  # of an eager run
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.lease.id
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.lease.task
+
+    @property
+    def queue(self) -> str:
+        return self.lease.queue
+
+    @property
+    def priority(self) -> int:
+        return self.lease.priority
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first run; every later one counts, whatever its reason."""
+        return self.lease.attempt
+
+    @property
+    def retries(self) -> int:
+        """How often the task asked to be run again."""
+        return self.lease.retries
+
+    @property
+    def lost(self) -> int:
+        """How often a worker died while it ran this job."""
+        return self.lease.lost
+
+    @property
+    def due(self) -> int:
+        """Microseconds UTC before which the job could not start."""
+        return self.lease.due
+
+    @property
+    def eta(self) -> datetime:
+        """``due``, in the app's time zone."""
+        return from_micros(self.lease.due, self._task.app.zone)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the job would have expired, in the app's time zone."""
+        at = self.lease.expires
+        return None if at is None else from_micros(at, self._task.app.zone)
+
+    @property
+    def is_eager(self) -> bool:
+        """Whether the task runs in its caller, without a worker."""
+        return self.store is None
+
+    @cached_property
+    def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        return self._task.codec.decode_args(self.lease.args)
+
+    @property
+    def args(self) -> list[Any]:
+        """The positional arguments, decoded anew (the task may have changed its own)."""
+        return self._arguments[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments, decoded anew."""
+        return self._arguments[1]
+
+    @cached_property
+    def headers(self) -> Mapping[str, Any]:
+        """The caller's ``headers``; empty when there were none."""
+        found = {} if self.lease.headers is None else decode_value(self.lease.headers)
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def options(self) -> Options:
+        """What the call set otherwise than the task does."""
+        return _NO_OPTIONS if self.lease.options is None else _decode_options(self.lease.options)
+
+    @property
+    def max_retries(self) -> int | None:
+        """How often this job may be retried; None: for ever."""
+        return self._task.max_retries if self.options.max_retries is None else self.options.max_retries
+
+    @property
+    def soft_time_limit(self) -> float | None:
+        """Seconds until SoftTimeLimitExceeded; None: never."""
+        return self._task.soft_time_limit if self.options.soft_time_limit is None else self.options.soft_time_limit
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds until the task is killed; None: never."""
+        return self._task.time_limit if self.options.time_limit is None else self.options.time_limit
+
+    def now(self) -> int:
+        """The store's clock, microseconds UTC."""
+        return self._clock.now() if self.store is None else self.store.now()
+
+    def due_in(self, seconds: float) -> int:
+        """The instant ``seconds`` from now."""
+        return self.now() + round(seconds * MICROS)
+
+    def repeat(self, lease: Lease) -> Request:
+        """The next attempt of an eager run: it finds the effects of this one."""
+        again = Request(self._task, lease, self.store, self._clock)
+        again._effects = self._effects
+        return again
+
+    def report(self, progress: Progress) -> None:
+        """Note how far the task is. Written at most every PROGRESS_INTERVAL. Raises StaleLease."""
+        self.progress = _encode(progress)
+        if self.store is None:
+            return
+        at = self._clock.monotonic()
+        if at < self._next_save:
+            return
+        self._next_save = at + PROGRESS_INTERVAL
+        if not self.store.save_progress(self.lease, self.progress):
+            raise StaleLease(f"job {self.id} was given to another worker; this attempt's work no longer counts")
+
+    def effect(self, key: str, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        """The recorded value of step ``key``, or ``fn(*args, **kwargs)``, recorded. Raises StaleLease."""
+        slot = _slot(key, fn)
+        recorded = self._load(key)
+        if recorded is None:
+            recorded = slot.encode(fn(*args, **kwargs))
+            self._save(key, recorded)
+        return decode_value(recorded, slot)  # type: ignore[no-any-return]
+
+    async def aeffect(
+        self, key: str, fn: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> T:
+        """:meth:`effect` of an ``async def``; the store is used in a thread."""
+        slot = _slot(key, fn)
+        recorded = await _to_thread(self._load, key)
+        if recorded is None:
+            recorded = slot.encode(await fn(*args, **kwargs))
+            await _to_thread(self._save, key, recorded)
+        return decode_value(recorded, slot)  # type: ignore[no-any-return]
+
+    def _load(self, key: str) -> bytes | None:
+        return self._effects.get(key) if self.store is None else self.store.load_effect(self.lease, key)
+
+    def _save(self, key: str, value: bytes) -> None:
+        if self.store is None:
+            self._effects[key] = value
+        else:
+            self.store.save_effect(self.lease, key, value)
+
+
+current: ContextVar[Request | None] = ContextVar("duly_request", default=None)
+"""The attempt that runs in this context; None outside of a task."""
+
+
+def _slot(key: str, fn: Callable[..., Any]) -> Slot:
+    return Slot(f"effect {key!r}", resolve_hints(fn).get("return", Any))
+
+
+async def _to_thread(fn: Callable[..., T], *args: Any) -> T:
+    import asyncio
+
+    return await asyncio.to_thread(fn, *args)

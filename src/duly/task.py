@@ -1,0 +1,361 @@
+"""Task: a registered function, the ways to call it later, and what it can do while it runs.
+
+``delay`` and its kin check the arguments, make a Job and hand it to the app's client (five files from here to your
+function: see docs/architecture.md). In the worker, ``run`` is the function itself, and ``request`` is the
+attempt that runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack
+
+from duly import eager, retry
+from duly.call import Call, CallOptions, Defaults, check_names, due_of, make_job
+from duly.codec import Codec
+from duly.config import did_you_mean
+from duly.errors import ConfigError, RetriesExhausted, Retry
+from duly.job import Flag, Job, Progress, new_id
+from duly.request import Request, current
+from duly.result import AsyncResult
+
+if TYPE_CHECKING:
+    from duly.app import Duly
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Q = ParamSpec("Q")
+
+_BULK = 1_000
+
+
+class TaskOptions(TypedDict, total=False):
+    """What ``@app.task(...)`` takes; what is left out comes from the app's settings."""
+
+    name: str  # "module.function" unless given
+    queue: str
+    priority: int  # 0..9, 9 first
+    max_retries: int | None  # None: for ever
+    default_retry_delay: float  # seconds; 180
+    autoretry_for: tuple[type[BaseException], ...]
+    dont_autoretry_for: tuple[type[BaseException], ...]
+    retry_backoff: bool | float  # seconds before the first retry; True: 1
+    retry_backoff_max: float  # seconds; 600
+    retry_jitter: bool  # True
+    soft_time_limit: float | None  # seconds
+    time_limit: float | None  # seconds
+    at_most_once: bool
+    ignore_result: bool
+    expires: float | None  # seconds from the call
+
+
+class Task(Generic[P, R]):
+    """One registered function. Made by ``@app.task``; shared by all threads, and immutable after that.
+
+    Calling it runs the function here and now; ``delay`` and ``apply_async`` store a job.
+    """
+
+    is_async = False
+
+    def __init__(self, app: Duly, fn: Callable[..., Any], name: str, bind: bool, options: TaskOptions) -> None:
+        _check_options(name, options)
+        functools.update_wrapper(self, fn)
+        self.app = app
+        self.name = name
+        self.bind = bind
+        self.fn = fn
+        self.codec = Codec(name, fn, skip_first=bind)
+        self.options = options
+        self.run: Callable[..., Any] = functools.partial(fn, self) if bind else fn
+        """The function with ``self`` filled in; gives a coroutine if it is ``async def``."""
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function in this process, now."""
+        return self.run(*args, **kwargs)  # type: ignore[no-any-return]
+
+    # -- its settings ----------------------------------------------------------------------------
+
+    @property
+    def queue(self) -> str:
+        return self.options.get("queue", self.app.conf.task_default_queue)
+
+    @property
+    def priority(self) -> int:
+        return self.options.get("priority", self.app.conf.task_default_priority)
+
+    @property
+    def max_retries(self) -> int | None:
+        """None: for ever."""
+        return self.options.get("max_retries", self.app.conf.task_max_retries)
+
+    @property
+    def soft_time_limit(self) -> float | None:
+        """Seconds; None: no limit."""
+        return self.options.get("soft_time_limit", self.app.conf.task_soft_time_limit)
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds; None: no limit."""
+        return self.options.get("time_limit", self.app.conf.task_time_limit)
+
+    @property
+    def at_most_once(self) -> bool:
+        return self.options.get("at_most_once", self.app.conf.task_at_most_once)
+
+    @property
+    def ignore_result(self) -> bool:
+        return self.options.get("ignore_result", self.app.conf.task_ignore_result)
+
+    @functools.cached_property
+    def retry_policy(self) -> retry.Policy:
+        """When its failed runs are repeated; ``max_retries`` is in the request, which may override it."""
+        names = set(retry.Policy.__struct_fields__) & set(self.options)
+        return retry.Policy(**{name: self.options[name] for name in names})  # type: ignore[literal-required]
+
+    def defaults(self) -> Defaults:
+        """What it brings to each of its jobs."""
+        flags = Flag.AT_MOST_ONCE if self.at_most_once else 0
+        if self.ignore_result:
+            flags |= Flag.IGNORE_RESULT
+        return Defaults(self.name, self.queue, self.priority, int(flags), self.options.get("expires"))
+
+    # -- calling it later ------------------------------------------------------------------------
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Store a job that runs ``self(*args, **kwargs)`` as soon as a worker is free.
+
+        Raises TypeError and EncodeError for arguments that do not fit, StoreError.
+        """
+        return self._send(self._job(args, kwargs, _NO_OPTIONS))
+
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncResult[R]:
+        """:meth:`delay` with options: when, on which queue, under which key (see CallOptions).
+
+        Raises, further, ValueError for options out of range and DuplicateKey.
+        """
+        return self._send(self._job(args, kwargs or {}, options))
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """:meth:`delay` for coroutines: the event loop is not blocked while the job is stored."""
+        return await self._asend(self._job(args, kwargs, _NO_OPTIONS))
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncResult[R]:
+        """:meth:`apply_async` for coroutines."""
+        return await self._asend(self._job(args, kwargs or {}, options))
+
+    def enqueue_many(
+        self, calls: Iterable[Sequence[Any] | Call], **options: Unpack[CallOptions]
+    ) -> list[AsyncResult[R]]:
+        """Store many jobs, 1,000 in a transaction: each a tuple of arguments or a Call with options of its own.
+
+        ``options`` hold for all. ``calls`` may be a generator of any length. If one is refused, those of earlier
+        transactions are stored.
+        """
+        check_names(options)
+        many: list[AsyncResult[R]] = []
+        source = iter(calls)
+        while chunk := list(itertools.islice(source, _BULK)):
+            many += self._send_many(chunk, options)
+        return many
+
+    async def aenqueue_many(
+        self, calls: Iterable[Sequence[Any] | Call], **options: Unpack[CallOptions]
+    ) -> list[AsyncResult[R]]:
+        """:meth:`enqueue_many` for coroutines, in a thread."""
+        import asyncio
+
+        return await asyncio.to_thread(self.enqueue_many, calls, **options)
+
+    def _job(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
+        data = self.codec.encode_args(args, kwargs)
+        return self._made(self.defaults(), data, options, self.app.now())
+
+    def _made(self, defaults: Defaults, data: bytes, options: CallOptions, now: int) -> Job:
+        if options or defaults.expires is not None:
+            return make_job(defaults, data, options, now, self.app.zone)
+        return Job(
+            id=new_id(), task=defaults.task, due=now, args=data,
+            queue=defaults.queue, priority=defaults.priority, flags=defaults.flags,
+        )  # fmt: skip
+
+    def _send(self, job: Job) -> AsyncResult[R]:
+        if self.app.conf.task_always_eager:
+            return eager.run(self, job)
+        return AsyncResult(self.app.client.enqueue(job).id, self.app, self)
+
+    async def _asend(self, job: Job) -> AsyncResult[R]:
+        if self.app.conf.task_always_eager:
+            return await eager.arun(self, job)
+        return AsyncResult((await self.app.client.aenqueue(job)).id, self.app, self)
+
+    def _send_many(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[AsyncResult[R]]:
+        app, defaults, now, encode = self.app, self.defaults(), self.app.now(), self.codec.encode_args
+        jobs = []
+        for call in calls:
+            if isinstance(call, Call):
+                options: Any = {**shared, **call.options}
+                jobs.append(self._made(defaults, encode(call.args, call.kwargs), options, now))
+            else:
+                jobs.append(self._made(defaults, encode(_arguments(call), {}), shared, now))
+        if app.conf.task_always_eager:
+            return [eager.run(self, job) for job in jobs]
+        return [AsyncResult(answer.id, app, self) for answer in app.client.enqueue_bulk(jobs)]
+
+    # -- while it runs ---------------------------------------------------------------------------
+
+    @property
+    def request(self) -> Request:
+        """The attempt that runs here. RuntimeError outside of a job."""
+        request = current.get()
+        if request is None:
+            raise RuntimeError(
+                f"{self.name} runs in no job here; request, progress() and effect() belong to a running job"
+            )
+        return request
+
+    def retry(
+        self,
+        *,
+        exc: BaseException | None = None,
+        countdown: float | None = None,
+        eta: datetime | None = None,
+        max_retries: int | None = None,
+    ) -> NoReturn:
+        """Leave the task and have it run again; after ``default_retry_delay`` unless told when.
+
+        Raises Retry. When no retry is left: ``exc``, else the exception being handled, else RetriesExhausted.
+        """
+        cause = exc or sys.exc_info()[1]
+        request = current.get()
+        if request is None:
+            raise cause or RuntimeError(f"{self.name}.retry() was called outside of a job")
+        most = request.max_retries if max_retries is None else max_retries
+        if retry.exhausted(request.retries, most):
+            raise cause or RetriesExhausted(f"{self.name} asked for retry {request.retries + 1} of {most}")
+        if countdown is None and eta is None:
+            countdown = self.retry_policy.default_retry_delay
+        raise Retry(due_of(countdown, eta, request.now(), self.app.zone), cause) from cause
+
+    def retry_for(self, exc: BaseException, request: Request) -> Retry | None:
+        """The Retry that ``exc``, which left the task, calls for by itself; None if it is a failure."""
+        if isinstance(exc, Retry):
+            return exc
+        if not self.retry_policy.covers(exc) or retry.exhausted(request.retries, request.max_retries):
+            return None
+        return Retry(request.due_in(retry.delay(request.retries, self.retry_policy, request.rng)), exc)
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
+        """Say how far the running task is; ``AsyncResult.progress`` and ``duly show`` read it.
+
+        Cheap to call often: written every 0.25 s at most. Raises StaleLease when the job was given to another
+        worker, which is a good moment to stop.
+        """
+        self.request.report(Progress(done=done, total=total, note=note))
+
+    def effect(self, key: str, fn: Callable[Q, T], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        """Do a step once over all attempts of this job: ``fn``'s value is recorded in the store under ``key``.
+
+        An attempt that finds it recorded does not call ``fn``. The value has gone through JSON, the first time
+        too. Raises StaleLease when the job was given to another worker.
+        """
+        return self.request.effect(key, fn, args, kwargs)
+
+    async def aeffect(self, key: str, fn: Callable[Q, Awaitable[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        """:meth:`effect` for an ``async def`` step."""
+        return await self.request.aeffect(key, fn, args, kwargs)
+
+
+class AsyncTask(Task[P, R]):
+    """A task whose function is ``async def``: calling it gives a coroutine."""
+
+    is_async = True
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+        """The coroutine of the function, to be awaited here."""
+        return self.run(*args, **kwargs)  # type: ignore[no-any-return]
+
+
+def make_task(app: Duly, fn: Callable[..., Any], bind: bool, options: TaskOptions) -> Task[..., Any]:
+    """The Task of a function. Raises ConfigError for options that are wrong."""
+    if not callable(fn):
+        raise ConfigError(f"@app.task on {fn!r}: expected a function")
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise ConfigError(f"@app.task on {fn.__qualname__}: a generator gives no single result; return a list")
+    kind = AsyncTask if inspect.iscoroutinefunction(fn) else Task
+    return kind(app, fn, options.get("name") or default_name(app.name, fn), bind, options)
+
+
+def default_name(app: str, fn: Callable[..., Any]) -> str:
+    """``module.function``; a program's own module, ``__main__``, goes by the app's name."""
+    module = getattr(fn, "__module__", None) or "__main__"
+    return f"{app if module == '__main__' else module}.{fn.__name__}"
+
+
+def _arguments(call: Any) -> Sequence[Any]:
+    if isinstance(call, str | bytes) or not isinstance(call, Sequence):
+        raise TypeError(
+            f"enqueue_many: expected a tuple of arguments or a Call, got {call!r}; for one argument: (x,)"
+        )
+    return call
+
+
+def _check_options(name: str, options: TaskOptions) -> None:
+    for key, value in options.items():
+        check = _CHECKS.get(key)
+        if check is None:
+            raise ConfigError(f"task {name}: no option {key!r}{did_you_mean(key, _CHECKS)}")
+        if not check(value):
+            raise ConfigError(f"task {name}: {key}={value!r}; expected {_EXPECTED[key]}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _limit(value: Any) -> bool:
+    return value is None or (_number(value) and value > 0)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _exceptions(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(
+        isinstance(x, type) and issubclass(x, BaseException) for x in value
+    )
+
+
+_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda v: isinstance(v, str) and bool(v), "a text"),
+    "queue": (lambda v: isinstance(v, str) and bool(v), "a text"),
+    "priority": (lambda v: _whole(v) and v <= 9, "0 to 9"),
+    "max_retries": (lambda v: v is None or _whole(v), "a whole number, or None for no limit"),
+    "default_retry_delay": (_number, "seconds"),
+    "autoretry_for": (_exceptions, "a tuple of exception classes"),
+    "dont_autoretry_for": (_exceptions, "a tuple of exception classes"),
+    "retry_backoff": (lambda v: isinstance(v, bool) or _number(v), "True, False or seconds"),
+    "retry_backoff_max": (_number, "seconds"),
+    "retry_jitter": (lambda v: isinstance(v, bool), "True or False"),
+    "soft_time_limit": (_limit, "seconds above 0, or None"),
+    "time_limit": (_limit, "seconds above 0, or None"),
+    "at_most_once": (lambda v: isinstance(v, bool), "True or False"),
+    "ignore_result": (lambda v: isinstance(v, bool), "True or False"),
+    "expires": (_limit, "seconds above 0, or None"),
+}
+_CHECKS = {name: check for name, (check, _) in _OPTIONS.items()}
+_EXPECTED = {name: expected for name, (_, expected) in _OPTIONS.items()}
+_NO_OPTIONS: CallOptions = {}
