@@ -1,0 +1,136 @@
+"""``tasks``, ``config`` and ``version``: what an app and this installation are."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from duly import __version__
+from duly.cli.root import Verb
+from duly.cli.session import Session, pass_session
+from duly.cli.text import clean, plural
+
+if TYPE_CHECKING:
+    from duly.task import Task
+
+
+@click.command(cls=Verb)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@pass_session
+def tasks(session: Session, as_json: bool) -> None:
+    """List the tasks an app registers, with their parameters."""
+    found = [session.app.tasks[name] for name in sorted(session.app.tasks)]
+    if as_json:
+        for task in found:
+            session.json(_task_data(task))
+        return
+    for task in found:
+        session.print(f"{clean(task.name)}{_signature(task)}")
+        about = ", ".join(_habits(task))
+        doc = (inspect.getdoc(task.fn) or "").partition("\n")[0]
+        for line in (clean(doc), about):
+            if line:
+                session.print(f"    {line}")
+    session.note(f"{plural(len(found), 'task')} in app {clean(session.app.name)}.")
+
+
+def _signature(task: Task[..., Any]) -> str:
+    """``(x: int, y: int) -> int`` as it is called: without ``self`` of a bound task."""
+    try:
+        signature = inspect.signature(task.fn)
+    except (TypeError, ValueError):
+        return "(...)"
+    parameters = list(signature.parameters.values())[1 if task.bind else 0 :]
+    return clean(str(signature.replace(parameters=parameters)))
+
+
+def _habits(task: Task[..., Any]) -> list[str]:
+    """What is not every task's way."""
+    facts = [f"queue {clean(task.queue)}"]
+    facts += [f"priority {task.priority}"] if task.priority else []
+    facts += ["async"] if task.is_async else []
+    facts += [f"soft time limit {task.soft_time_limit:g} s"] if task.soft_time_limit else []
+    facts += [f"time limit {task.time_limit:g} s"] if task.time_limit else []
+    facts += ["at most once"] if task.at_most_once else []
+    facts += ["result not kept"] if task.ignore_result else []
+    return facts
+
+
+def _task_data(task: Task[..., Any]) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "signature": _signature(task),
+        "queue": task.queue,
+        "priority": task.priority,
+        "async": task.is_async,
+        "max_retries": task.max_retries,
+        "soft_time_limit": task.soft_time_limit,
+        "time_limit": task.time_limit,
+        "at_most_once": task.at_most_once,
+        "ignore_result": task.ignore_result,
+    }
+
+
+@click.command(cls=Verb)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, value, source.")
+@pass_session
+def config(session: Session, as_json: bool) -> None:
+    """Show every setting of an app, its value and where it comes from."""
+    from rich.text import Text
+
+    from duly.cli.table import Column, lay_out
+
+    rows = settings(session)
+    if as_json:
+        for name, value, source in rows:
+            session.json({"name": name, "value": value, "source": source})
+        return
+    columns = [Column("SETTING"), Column("VALUE", least=20), Column("FROM")]
+    for name, value, source in rows:
+        style = "dim" if source == "default" else ""
+        for column, cell in zip(columns, (name, clean(str(value)), source), strict=True):
+            column.cells.append(Text(cell, style))
+    session.print(*lay_out(columns, session.width))
+
+
+def settings(session: Session) -> list[tuple[str, Any, str]]:
+    """(name, value, source) of every setting, in the order they are written down."""
+    app = session.app
+    rows = []
+    for name, value in app.conf.items():
+        source = "app" if name in app.conf.changed else "default"
+        if name == "store":
+            value, source = app.store_url, _store_source(session, source)
+        rows.append((name, value, source))
+    return rows
+
+
+def _store_source(session: Session, source: str) -> str:
+    if session.store_url is not None:
+        return "--store"
+    return "DULY_STORE" if source == "default" and os.environ.get("DULY_STORE") else source
+
+
+@click.command(cls=Verb)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@pass_session
+def version(session: Session, as_json: bool) -> None:
+    """Show the versions of duly and of what it stands on."""
+    import platform
+    import sqlite3
+    from importlib.metadata import version as version_of
+
+    versions = {
+        "duly": __version__,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "msgspec": version_of("msgspec"),
+        "platform": platform.platform(),
+    }
+    if as_json:
+        session.json(versions)
+    else:
+        session.print(*(f"{name:<10}{value}" for name, value in versions.items()))

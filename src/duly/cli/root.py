@@ -1,0 +1,145 @@
+"""``duly`` itself: the verbs by name, and the options that stand before or after any verb."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from duly import __version__
+from duly.cli.session import Session
+from duly.cli.times import FORMS
+
+VERBS: dict[str, dict[str, tuple[str, str]]] = {
+    "Run": {
+        "worker": ("worker", "Run a worker."),
+        "call": ("call", "Store a job."),
+    },
+    "Look": {
+        "jobs": ("look", "List jobs."),
+        "show": ("look", "Show everything about one job."),
+        "result": ("call", "Print a job's result."),
+        "status": ("status", "Show workers and queues."),
+        "tasks": ("about", "List the tasks an app registers."),
+        "config": ("about", "Show every setting and where it comes from."),
+        "version": ("about", "Show versions."),
+    },
+    "Change": {
+        "cancel": ("change", "Cancel jobs."),
+        "move": ("change", "Change waiting jobs: due, queue, priority, arguments."),
+        "retry": ("change", "Run finished jobs again."),
+        "purge": ("clear", "Cancel all waiting jobs of queues."),
+        "forget": ("clear", "Delete finished jobs."),
+        "prune": ("clear", "Delete old finished jobs."),
+    },
+}
+"""Section, verb, module of this package, one line of help. Kept here so that help imports no verb."""
+
+TIMES = f"""\b
+Times
+{FORMS}
+Without an offset they are read in the time zone of --tz, else of the app, else in UTC."""
+
+STATUS = """\b
+Exit status
+  0 done   1 not all of it (too late, unknown job, failed job)   2 usage or settings
+  69 no worker alive   74 the store failed   75 not finished yet   130 Ctrl-C"""
+
+
+class Verb(click.Command):
+    """A verb. The options of ``duly`` itself work after it too, as Celery's do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(common_options(hidden=True))
+        self.epilog = self.epilog or "Options of duly itself (-A, --store, --tz, ...) work here too: duly --help"
+
+
+class Root(click.Group):
+    def __init__(self) -> None:
+        super().__init__(
+            name="duly",
+            params=common_options(hidden=False),
+            help="duly keeps appointments: a task queue for Python.",
+            epilog=f"{TIMES}\n\n{STATUS}",
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+            no_args_is_help=True,
+            subcommand_metavar="VERB [ARGS]...",
+        )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for verbs in VERBS.values() for name in verbs]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for verbs in VERBS.values():
+            if cmd_name in verbs:
+                module = importlib.import_module(f"duly.cli.{verbs[cmd_name][0]}")
+                command: click.Command = getattr(module, cmd_name)
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        command = self.get_command(ctx, args[0])
+        if command is None and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"no verb {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, verbs in VERBS.items():
+            with formatter.section(section):
+                formatter.write_dl([(f"{name:<8}", text) for name, (_, text) in verbs.items()])
+
+
+def common_options(hidden: bool) -> list[click.Parameter]:
+    """``-A`` and its companions. They write into the session and never reach the verb."""
+
+    def option(*names: str, **settings: Any) -> click.Option:
+        return click.Option(names, hidden=hidden, expose_value=False, **settings)
+
+    def keep(field: str) -> Any:
+        def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+            if value is not None and value is not False:
+                setattr(ctx.ensure_object(Session), field, value)
+
+        return into_session
+
+    return [
+        option("-A", "--app", metavar="APP", callback=keep("app_spec"), help="The app: module or module:name."),
+        option("--store", metavar="URL", callback=keep("store_url"), help="The store, e.g. sqlite:///duly.db."),
+        option("--tz", metavar="ZONE", callback=_zone, help="Time zone for reading and showing times."),
+        option("--workdir", metavar="DIR", callback=_enter, is_eager=True, help="Change to this directory first."),
+        option("-C", "--no-color", is_flag=True, callback=keep("no_color"), help="No colours (as NO_COLOR)."),
+        option("-q", "--quiet", is_flag=True, callback=keep("quiet"), help="No hints, summaries and banners."),
+        option("--version", is_flag=True, callback=_version, is_eager=True, help="Show the version and exit."),
+    ]
+
+
+def _enter(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        os.chdir(value)
+    except OSError as error:
+        raise click.BadParameter(f"{value!r}: {error.strerror}", ctx, param) from None
+    sys.path.insert(0, os.getcwd())
+
+
+def _zone(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        session = ctx.ensure_object(Session)
+        session.timezone = value
+        _ = session.zone  # so that a typo is told whatever the verb
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"duly {__version__}")
+        ctx.exit()

@@ -1,0 +1,121 @@
+"""``worker``: options to a supervisor, and what a person sees at its start and its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from duly.cli.root import Verb
+from duly.cli.session import NO_APP, Session, pass_session
+from duly.cli.text import clean, did_you_mean
+
+if TYPE_CHECKING:
+    from duly.worker.options import ReadyInfo
+
+POOLS = ("process", "thread", "async")
+CELERY_POOLS = {"prefork": "process", "processes": "process", "threads": "thread", "solo": "process"}
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+TASKS_SHOWN = 30
+MIN_LEASE = 1_000_000  # µs
+
+
+def _span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A length of time in seconds, more than none."""
+    if value is None:
+        return None
+    micros = ctx.ensure_object(Session).span(value, str(param.opts[0]))
+    least = MIN_LEASE if param.name == "lease" else 1
+    if micros < least:
+        raise click.BadParameter(f"{value!r} is too short: at least {'1s' if least > 1 else '1us'}", ctx, param)
+    return micros / 1e6
+
+
+def _level(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value.upper() not in LEVELS:
+        hint = did_you_mean(value.upper(), LEVELS) or "."
+        raise click.BadParameter(f"no level {value!r}{hint} Known: {', '.join(LEVELS)}", ctx, param)
+    return value.upper()
+
+
+def _pool(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    known = (*POOLS, *CELERY_POOLS)
+    if value is not None and value not in known:
+        hint = did_you_mean(value, known) or "."
+        raise click.BadParameter(f"no pool {value!r}{hint} Known: {', '.join(POOLS)}", ctx, param)
+    return value
+
+
+@click.command(cls=Verb)
+@click.option("-Q", "--queues", multiple=True, metavar="QUEUES", help="Queues to serve, in this order: a,b,c.")
+@click.option("-c", "--concurrency", type=click.IntRange(1), metavar="N", help="Jobs at once. [default: CPUs]")
+@click.option("-P", "--pool", callback=_pool, metavar="POOL", help="process, thread or async. [default: process]")
+@click.option("-n", "--hostname", "--name", "name", metavar="NAME", help="The worker's name on this host.")
+@click.option("-l", "--loglevel", default="WARNING", callback=_level, metavar="LEVEL", help="DEBUG to CRITICAL.")
+@click.option("-f", "--logfile", metavar="FILE", help="Log there instead of to standard error.")
+@click.option("--time-limit", callback=_span, metavar="SPAN", help="Kill tasks that run longer, e.g. 90, 10m.")
+@click.option("--soft-time-limit", callback=_span, metavar="SPAN", help="Ask tasks that run longer to stop.")
+@click.option("--max-tasks-per-child", type=click.IntRange(1), metavar="N", help="Replace an executor after N jobs.")
+@click.option("--max-memory-per-child", type=click.IntRange(1), metavar="KIB", help="Replace one that uses more.")
+@click.option("--lease", callback=_span, metavar="SPAN", help="Others take its jobs after this long in silence.")
+@click.option("--reload", is_flag=True, help="Restart executors when source files change (development).")
+@pass_session
+def worker(session: Session, /, queues: tuple[str, ...], pool: str | None, name: str | None, **settings: Any) -> None:
+    """Run a worker until TERM or Ctrl-C; a second one gives back what runs and leaves at once.
+
+    What is not said here comes from the app's settings.
+    """
+    from duly.worker import supervisor
+    from duly.worker.options import WorkerOptions
+
+    if session.app_spec is None:
+        raise click.UsageError(NO_APP)
+    if pool in CELERY_POOLS:
+        session.note(f"Pool {pool!r} is {CELERY_POOLS[pool]!r} here.")
+    names = tuple(part.strip() for given in queues for part in given.split(",") if part.strip())
+    options = WorkerOptions(
+        app=session.app_spec,
+        store=session.store_url,
+        queues=names or None,
+        name=_bare_name(name),
+        pool=CELERY_POOLS.get(pool, pool) if pool else None,
+        workdir=os.getcwd(),
+        **settings,
+    )
+    session.leave(supervisor.run(options, on_ready=_greeter(session)))
+
+
+def _bare_name(name: str | None) -> str | None:
+    """Celery's ``w1@%h`` names the host too; here the host is known."""
+    return name.partition("@")[0] or None if name else None
+
+
+def _greeter(session: Session) -> Callable[[ReadyInfo], None]:
+    def greet(ready: ReadyInfo) -> None:
+        if not session.quiet:
+            session.print(*banner(ready))
+
+    return greet
+
+
+def banner(ready: ReadyInfo) -> list[str]:
+    """Who is there, in the habit of Celery's banner."""
+    facts = [
+        ("app", ready.app),
+        ("store", ready.store),
+        ("", ready.durability),
+        ("queues", ", ".join(ready.queues)),
+        ("pool", f"{ready.pool}, {ready.concurrency} at once"),
+        ("lease", f"{ready.lease:g} s"),
+    ]
+    lines = ["", f"duly {ready.version}  {clean(ready.name)}@{clean(ready.host)}  pid {ready.pid}", ""]
+    lines += [f"  {label:<8}{clean(value)}" for label, value in facts]
+    lines += ["", "  tasks"]
+    lines += [f"    . {clean(task)}" for task in ready.tasks[:TASKS_SHOWN]]
+    if len(ready.tasks) > TASKS_SHOWN:
+        lines.append(f"    ... and {len(ready.tasks) - TASKS_SHOWN:,} more: duly tasks")
+    if not ready.tasks:
+        lines.append("    (none: did the module that defines them get imported?)")
+    return [*lines, "", "Ready. Ctrl-C to finish what runs and leave.", ""]

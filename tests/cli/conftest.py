@@ -1,0 +1,99 @@
+"""The real command in a process of its own, on a real store in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from duly.job import Job, Kind, Lease, Outcome, WorkerInfo, new_id
+from duly.store import open as open_store
+from duly.store.contract import Store
+
+TIMEOUT = 60  # seconds a command may take before the test fails
+
+
+@dataclass
+class Ran:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Duly = Callable[..., Ran]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def environment(url: str) -> dict[str, str]:
+    """This process's, with the store set and without what would change the output."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "DULY_STORE")}
+    return {**kept, "DULY_STORE": url, "PYTHONIOENCODING": "utf-8"}
+
+
+@pytest.fixture
+def duly(environment: dict[str, str], tmp_path: Path) -> Duly:
+    def run(*words: str, env: dict[str, str] | None = None, stdin: str | None = None) -> Ran:
+        merged = {**environment, **(env or {})}
+        done = subprocess.run(
+            [sys.executable, "-m", "duly", *words],
+            env={name: value for name, value in merged.items() if value},
+            cwd=tmp_path,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        assert "Traceback" not in done.stderr or "--traceback" in words, done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def a_job(store: Store, task: str = "tasks.add", args: object = ([], {}), ahead: float = 0.0, **fields: Any) -> Job:
+    """A job, stored; due ``ahead`` seconds from now."""
+    due = store.now() + int(ahead * 1_000_000)
+    job = Job(id=new_id(), task=task, due=due, args=msgspec.json.encode(args), **fields)
+    store.enqueue([job])
+    return job
+
+
+def a_worker(store: Store, lease: int = 60_000_000, name: str = "w1") -> int:
+    info = WorkerInfo(name=name, host="box", pid=4242, queues=("default",), slots=2, started=store.now())
+    return store.register(info, lease)
+
+
+def reserve(store: Store, worker: int, want: int = 1, queue: str = "default") -> list[Lease]:
+    return store.exchange(worker, 0, [], want, (queue,)).leases
+
+
+def settle(store: Store, worker: int, lease: Lease, kind: Kind, **fields: Any) -> None:
+    now = store.now()
+    outcome = Outcome(lease, kind, now - 1_200_000, now, **fields)
+    assert not store.exchange(worker, 0, [outcome], 0, ()).refused
