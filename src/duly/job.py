@@ -219,6 +219,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     progress: bytes | None
     log: bytes | None
     cancelling: bool  # a running job that was asked to stop
+    lane: str | None = None  # what holds a waiting job back, if a limit does (see messages.Lane)
+    limit_key: str | None = None  # what a limit per key counts it under
 
     def state_name(self, now: int) -> str:
         return state_name(self.state, self.attempt, self.due, now)

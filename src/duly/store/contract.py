@@ -43,9 +43,10 @@ from duly.job import (
     Rollup,
     WorkerInfo,
 )
+from duly.messages import Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
 
-Channel = Literal["work", "results", "control"]
-"""What a listener waits for: jobs to run, jobs that ended, something for the supervisors."""
+Channel = Literal["work", "results", "control", "replies"]
+"""What a listener waits for: jobs to run, jobs that ended, something for the supervisors, their replies."""
 
 Order = Literal["newest", "due"]
 
@@ -160,6 +161,10 @@ class Store(Protocol):
         """Every registered worker, lapsed ones too, newest first."""
         ...
 
+    def update_worker(self, worker: int, queues: Sequence[str], slots: int) -> None:
+        """A living worker serves other queues, or runs more or fewer jobs at once, than it registered with."""
+        ...
+
     # -- managing --------------------------------------------------------------------------------
 
     def cancel(self, which: Filter, terminate: bool = False) -> list[Answer]:
@@ -185,6 +190,37 @@ class Store(Protocol):
         """Delete at most ``limit`` old records: succeeded and cancelled jobs that finished before
         ``before``, failed and uncertain ones before ``failed_before``, workers that left, old rollups;
         gives how many jobs went."""
+        ...
+
+    def sync(self, namespace: str, jobs: Sequence[Job], late: OnLate = "run") -> list[Synced]:
+        """Make the waiting jobs of ``namespace`` what ``jobs`` says, each under its ``key``, unique among them.
+
+        One transaction, so two at once happen one after the other. A waiting job is compared and changed (once it
+        has run, its due and expiry only when another due is wanted than before); a running one is left to run; a
+        finished one is left, unless another due than before is wanted and lies ahead: then there is a new job.
+        What was wanted before, waits, and is not among ``jobs`` is cancelled and forgotten. A job whose due has
+        passed and that was never stored is stored all the same, or with ``late="skip"`` not; an expired one never
+        is. The keys are those of ``namespace`` alone: they say nothing about ``Job.key`` of other jobs, and the
+        stored jobs hold no key.
+        """
+        ...
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def send_control(self, workers: Sequence[int], method: str, args: bytes, ttl: int) -> list[int]:
+        """Leave a message for each of these incarnations, to be obeyed within ``ttl`` µs; gives their ids."""
+        ...
+
+    def controls(self, worker: int) -> list[Control]:
+        """The messages that wait for this worker, oldest first."""
+        ...
+
+    def answer_control(self, id: int, reply: bytes) -> None:
+        """Answer a message with JSON. It was obeyed, or refused; the first answer stays."""
+        ...
+
+    def control_replies(self, ids: Sequence[int]) -> list[Reply]:
+        """What was answered to these messages so far; kept for an hour after they expired."""
         ...
 
     # -- limits and pauses -----------------------------------------------------------------------
@@ -213,8 +249,16 @@ class Store(Protocol):
         """End a pause; False if there was none."""
         ...
 
-    def paused(self) -> list[str]:
-        """The paused queues."""
+    def paused(self) -> dict[str, int]:
+        """The paused queues by name, and since when, in µs."""
+        ...
+
+    def set_time_limit(self, limit: TimeLimit) -> None:
+        """Put a task's time limits in force for the jobs that start from now on, in place of what was set before."""
+        ...
+
+    def time_limits(self) -> list[TimeLimit]:
+        """The time limits that were set at run time."""
         ...
 
     # -- looking ---------------------------------------------------------------------------------
@@ -233,6 +277,18 @@ class Store(Protocol):
 
     def counts(self) -> list[QueueCount]:
         """Every queue with live jobs."""
+        ...
+
+    def lanes_of(self, job: str) -> list[Lane]:
+        """The limits that this job has to pass, and how they stand; empty for an unknown one."""
+        ...
+
+    def ahead(self, job: str) -> int:
+        """How many due jobs of its queue come before this one, up to COUNT_CAP, those under a limit left out."""
+        ...
+
+    def examine(self) -> list[Finding]:
+        """What the store finds right and wrong with itself and its place. It may read everything: that takes."""
         ...
 
     def rollups(self, since: int, until: int) -> list[Rollup]:

@@ -39,8 +39,9 @@ from duly.job import (
     State,
     WorkerInfo,
 )
+from duly.messages import Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
 from duly.store.contract import WAKE_AHEAD, Channel, Listener, Order
-from duly.store.sqlite import liveness, looking, managing, rules, running
+from duly.store.sqlite import examining, liveness, looking, managing, messaging, rules, running, syncing
 from duly.store.sqlite.database import Database
 from duly.store.sqlite.sql import SQL
 from duly.store.wake import Hub, LocalHub
@@ -195,6 +196,10 @@ class SqliteStore:
             msgspec.structs.replace(liveness.worker_info(info), id=id, expires=expires) for id, expires, info in rows
         ]
 
+    def update_worker(self, worker: int, queues: Sequence[str], slots: int) -> None:
+        with self._db.write() as db:
+            messaging.update_worker(db, worker, queues, slots)
+
     # -- managing --------------------------------------------------------------------------------
 
     def cancel(self, which: Filter, terminate: bool = False) -> list[Answer]:
@@ -224,6 +229,43 @@ class SqliteStore:
     def prune(self, before: int, failed_before: int, limit: int) -> int:
         with self._db.write() as db:
             return managing.prune(db, before, failed_before, limit)
+
+    def sync(self, namespace: str, jobs: Sequence[Job], late: OnLate = "run") -> list[Synced]:
+        now = self.now()
+
+        def insert(job: Job) -> None:
+            db.execute(SQL["insert"], _row(msgspec.structs.replace(job, key=None), now))
+
+        with self._db.write() as db:
+            answers = syncing.sync(db, namespace, jobs, late, now, insert)
+        verdicts = {answer.verdict for answer in answers}
+        if verdicts & {"created", "moved", "edited"}:
+            self._wake_workers(min(job.due for job in jobs), now)
+        if "cancelled" in verdicts:
+            self.notify("results")
+        return answers
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def send_control(self, workers: Sequence[int], method: str, args: bytes, ttl: int) -> list[int]:
+        now = self.now()
+        with self._db.write() as db:
+            ids = messaging.send(db, workers, method, args, now + ttl, now)
+        self.notify("control")
+        return ids
+
+    def controls(self, worker: int) -> list[Control]:
+        with self._db.read() as db:
+            return messaging.unanswered(db, worker, self.now())
+
+    def answer_control(self, id: int, reply: bytes) -> None:
+        with self._db.write() as db:
+            db.execute(SQL["answer"], (reply, id))
+        self.notify("replies")
+
+    def control_replies(self, ids: Sequence[int]) -> list[Reply]:
+        with self._db.read() as db:
+            return messaging.replies(db, ids)
 
     # -- limits and pauses -----------------------------------------------------------------------
 
@@ -256,9 +298,18 @@ class SqliteStore:
         self.notify("work")
         return was_paused
 
-    def paused(self) -> list[str]:
+    def paused(self) -> dict[str, int]:
         with self._db.read() as db:
-            return sorted(self._current_rules(db).paused)
+            return dict(self._current_rules(db).paused)
+
+    def set_time_limit(self, limit: TimeLimit) -> None:
+        with self._db.write() as db:
+            messaging.set_time_limit(db, limit)
+        self.notify("control")
+
+    def time_limits(self) -> list[TimeLimit]:
+        with self._db.read() as db:
+            return messaging.time_limits(db)
 
     def _current_rules(self, db: sqlite3.Connection) -> rules.Rules:
         self._rules = rules.current(db, self._rules)
@@ -281,6 +332,18 @@ class SqliteStore:
     def counts(self) -> list[QueueCount]:
         with self._db.read() as db:
             return looking.counts(db, self.now())
+
+    def lanes_of(self, job: str) -> list[Lane]:
+        with self._db.read() as db:
+            return messaging.lanes_of(db, self._current_rules(db), job)
+
+    def ahead(self, job: str) -> int:
+        with self._db.read() as db:
+            return messaging.ahead(db, job, self.now())
+
+    def examine(self) -> list[Finding]:
+        with self._db.read() as db:
+            return examining.examine(db, self.path, self.durability)
 
     def rollups(self, since: int, until: int) -> list[Rollup]:
         with self._db.read() as db:

@@ -120,12 +120,14 @@ def _cursor(after: str | None) -> Row | None:
 
 def _view(row: Row) -> JobView:
     (_, id, task, args, queue, priority, due, expires, key, headers, options, flags, state, attempt, retries, lost,
-     created, started, finished, worker, slot, result, error, progress, log, cancel) = row  # fmt: skip
+     created, started, finished, worker, slot, result, error, progress, log, cancel, lane,
+     limit_key) = row  # fmt: skip
     return JobView(
         id=id, task=task, args=args, queue=queue, priority=priority, due=due, expires=expires, key=key,
         headers=headers, options=options, flags=flags, state=State(state), attempt=attempt, retries=retries,
         lost=lost, created=created, started=started, finished=finished, worker=worker, slot=slot, result=result,
         error=error, progress=progress, log=log, cancelling=cancel > 0 and state == State.RUNNING,
+        lane=lane if state == State.WAITING else None, limit_key=limit_key,
     )  # fmt: skip
 
 

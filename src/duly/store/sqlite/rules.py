@@ -17,9 +17,9 @@ _encode = msgspec.json.Encoder().encode
 class Rules:
     """The limits and pauses in force, as read at one version of them."""
 
-    def __init__(self, version: int, limits: Sequence[Limit], paused: frozenset[str]) -> None:
+    def __init__(self, version: int, limits: Sequence[Limit], paused: dict[str, int]) -> None:
         self.version = version
-        self.paused = paused
+        self.paused = paused  # queue: since when
         self.limits = {(limit.scope, limit.name): limit for limit in limits}
 
     def gates(self, task: str, queue: str, limit_key: str | None) -> list[tuple[str, Limit]]:
@@ -42,7 +42,7 @@ class Rules:
         return next((rule for key, rule in self.limits.items() if key == (scope, rest)), None)
 
 
-NO_RULES = Rules(0, (), frozenset())
+NO_RULES = Rules(0, (), {})
 
 
 def current(db: sqlite3.Connection, known: Rules) -> Rules:
@@ -52,7 +52,7 @@ def current(db: sqlite3.Connection, known: Rules) -> Rules:
         return known
     rows = db.execute("SELECT scope, name, info FROM limits ORDER BY declared DESC")
     limits = {(scope, name): _limit(info) for scope, name, info in rows}  # one set by hand comes later and wins
-    paused = frozenset(queue for (queue,) in db.execute("SELECT queue FROM pauses"))
+    paused = dict(db.execute("SELECT queue, since FROM pauses ORDER BY queue").fetchall())
     return Rules(version, list(limits.values()), paused)
 
 

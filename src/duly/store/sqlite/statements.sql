@@ -7,6 +7,8 @@
 --   workers   one row an incarnation; state 0 alive, 1 left properly, 2 rescued
 --   rollup    per-minute histograms of lateness and runtime
 --   limits, pauses, lanes, holding   what may not start although it is due (rules.py, lanes.py)
+--   synced    which job stands for which key of a reconciled namespace (syncing.py)
+--   control, time_limits   messages to workers with their replies; limits set at run time (messaging.py)
 --   meta      one row: rules, a number that grows when limits or pauses change
 --
 -- Indexes of jobs, and the question each answers
@@ -117,6 +119,27 @@ CREATE INDEX lanes_opens ON lanes(opens) WHERE opens IS NOT NULL;
 
 CREATE TABLE holding (lane TEXT NOT NULL, job INTEGER NOT NULL, PRIMARY KEY (lane, job)) WITHOUT ROWID;
 CREATE INDEX holding_job ON holding(job);
+
+CREATE TABLE synced (
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    job TEXT NOT NULL,          -- jobs.id
+    due INTEGER NOT NULL,       -- as it was last wanted
+    PRIMARY KEY (namespace, key)
+) WITHOUT ROWID;
+
+CREATE TABLE control (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    worker INTEGER NOT NULL,    -- the incarnation it is for
+    method TEXT NOT NULL,
+    args BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    reply BLOB                  -- NULL: not answered
+);
+CREATE INDEX control_unanswered ON control(worker) WHERE reply IS NULL;
+
+CREATE TABLE time_limits (task TEXT PRIMARY KEY, info BLOB NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE meta (rules INTEGER NOT NULL);
 INSERT INTO meta (rules) VALUES (0);
@@ -340,5 +363,42 @@ DELETE FROM lanes WHERE opens IS NULL AND tat < ?
 -- :name view
 SELECT j.seq, j.id, j.task, j.args, j.queue, j.priority, j.due, j.expires, j.key, j.headers, j.options, j.flags, j.state,
     j.attempt, j.retries, j.lost, j.created, j.started, j.finished, w.name || '@' || w.host, j.slot, j.result,
-    j.error, j.progress, j.log, j.cancel
+    j.error, j.progress, j.log, j.cancel, j.lane, j.limit_key
 FROM jobs j LEFT JOIN workers w ON w.id = j.worker
+
+-- :name synced
+SELECT s.key, s.job, s.due, j.seq, j.state, j.attempt, j.due, j.expires, j.task, j.args, j.queue, j.priority, j.headers,
+    j.options, j.flags, j.limit_key
+FROM synced s LEFT JOIN jobs j ON j.id = s.job WHERE s.namespace = ? ORDER BY s.key
+
+-- :name put_synced
+INSERT INTO synced (namespace, key, job, due) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET job = excluded.job, due = excluded.due
+
+-- :name edit
+UPDATE jobs SET due = ?, expires = ?, task = ?, args = ?, queue = ?, priority = ?, headers = ?, options = ?, flags = ?,
+    limit_key = ?, lane = NULL
+WHERE seq = ?
+
+-- :name send
+INSERT INTO control (worker, method, args, created, expires) VALUES (?, ?, ?, ?, ?)
+
+-- :name unanswered
+SELECT id, method, args, expires FROM control WHERE worker = ? AND reply IS NULL AND expires > ? ORDER BY id
+
+-- :name answer
+UPDATE control SET reply = ? WHERE id = ? AND reply IS NULL
+
+-- :name replies
+SELECT id, worker, reply FROM control WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id
+
+-- :name set_time_limit
+INSERT INTO time_limits (task, info) VALUES (?, ?) ON CONFLICT DO UPDATE SET info = excluded.info
+
+-- :name ahead
+-- How many due jobs of this queue come before one, up to a cap.
+SELECT count(*) FROM (
+    SELECT 1 FROM jobs WHERE state = 0 AND lane IS NULL AND queue = :queue AND due <= :now
+        AND (priority > :priority OR priority = :priority AND (due, seq) < (:due, :seq))
+    LIMIT :cap
+)
