@@ -7,7 +7,6 @@ letter. It shares no code with duly.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -71,20 +70,13 @@ class Fields:
     def elapsed(self) -> bool:
         return len(self.hours) == 24 or len(self.minutes) == 60
 
-    def matcher(self) -> Callable[[int], bool]:
-        """Whether a reading, in minutes since 1970, matches."""
-        times = bytes(divmod(n, 60)[0] in self.hours and n % 60 in self.minutes for n in range(1440))
-        days: dict[int, bool] = {}
+    def times(self) -> bytes:
+        """For each minute of a day, whether it matches."""
+        return bytes(n // 60 in self.hours and n % 60 in self.minutes for n in range(1440))
 
-        def matches(reading: int) -> bool:
-            if not times[reading % 1440]:
-                return False
-            day = reading // 1440
-            if day not in days:
-                days[day] = self._day(date(1970, 1, 1) + timedelta(days=day))
-            return days[day]
-
-        return matches
+    def days(self, first: int, last: int) -> dict[int, bool]:
+        """For each day, counted from 1970, whether it matches."""
+        return {day: self._day(date(1970, 1, 1) + timedelta(days=day)) for day in range(first, last + 1)}
 
     def _day(self, day: date) -> bool:
         both = (day.day in self.month_days, day.isoweekday() % 7 in self.week_days)
@@ -105,15 +97,19 @@ def readings(zone: str, start: int, minutes: int) -> array[int]:
 
 def walk(fields: Fields, shown_readings: array[int], start: int) -> list[int]:
     """The minutes (UTC) at which the policy wants an occurrence, found by looking at each of them."""
-    matches = fields.matcher()
+    times, days = fields.times(), fields.days(min(shown_readings) // 1440, max(shown_readings) // 1440)
     if fields.elapsed:
-        return [start + n for n, reading in enumerate(shown_readings) if matches(reading)]
+        return [
+            start + n for n, reading in enumerate(shown_readings) if times[reading % 1440] and days[reading // 1440]
+        ]
     found: list[int] = []
     latest = shown_readings[0]
     for n, reading in enumerate(shown_readings):
         if reading > latest:
-            if any(matches(reached) for reached in range(latest + 1, reading + 1)):
-                found.append(start + n)
+            for reached in range(latest + 1, reading + 1):
+                if times[reached % 1440] and days[reached // 1440]:
+                    found.append(start + n)
+                    break
             latest = reading
     return found
 

@@ -103,7 +103,7 @@ def _split(text: str) -> dict[str, str]:
     if "DTSTART" in text.upper() or "EXDATE" in text.upper() or "RDATE" in text.upper():
         raise _error(text, "must be one RRULE alone; give the start as start=")
     parts: dict[str, str] = {}
-    for part in normal(text).split(";"):
+    for part in filter(None, normal(text).split(";")):
         name, _, value = part.partition("=")
         if name != "FREQ" and name not in _PARTS:
             near = difflib.get_close_matches(name, ["FREQ", *_PARTS], n=1)
