@@ -125,6 +125,16 @@ class Duly:
         if store is not None:
             store.close()
 
+    def lend(self, store: Store, clock: Clock) -> Callable[[], None]:
+        """Use another store and clock until the returned function is called (``duly.testing``)."""
+        before = self._store, self.clock
+        self._store, self.clock = store, clock
+
+        def give_back() -> None:
+            self._store, self.clock = before
+
+        return give_back
+
     # -- tasks -----------------------------------------------------------------------------------
 
     @property
@@ -140,7 +150,7 @@ class Duly:
     def task(self, *, bind: Literal[True], **options: Unpack[TaskOptions]) -> BoundDecorator: ...
     @overload
     def task(self, *, bind: Literal[False] = False, **options: Unpack[TaskOptions]) -> Decorator: ...
-    def task(
+    def task(  # type: ignore[misc]  # mypy takes the unpacked options for required ones
         self, fn: Callable[..., Any] | None = None, /, *, bind: bool = False, **options: Unpack[TaskOptions]
     ) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", max_retries=5)``.

@@ -1,8 +1,8 @@
 """The enqueuing path: concurrent callers of one process share a commit.
 
-    1. A caller puts its job on the pending list and takes the lock. If nobody writes, it gets it at once.
-    2. It writes everything that is pending, in one transaction. Those who come meanwhile wait for the lock.
-    3. Whoever gets the lock next finds its job written and leaves, or writes for all that have gathered.
+    1. A caller that finds nobody leading leads: it writes its job at once. Alone, it pays nothing for all this.
+    2. Those who come meanwhile wait, each at a lock of its own.
+    3. A leader that is done wakes the first of them as the next leader, who writes for all that have gathered.
 
 So the group grows by itself with the cost of a commit. Coroutines never write: they hand their jobs to one thread,
 which writes whatever has gathered. ``enqueue`` is idempotent by job id, so a group whose writer was interrupted
@@ -29,16 +29,27 @@ from duly.store.contract import Store
 BULK = 1_000
 """Jobs in one transaction of a bulk; and the most that a group holds."""
 
+RECHECK = 1.0
+"""Seconds after which a caller looks for its answer without having been woken, should a leader have been
+interrupted at the worst moment."""
+
 
 class _Ticket:
     """One caller's job and what became of it."""
 
-    __slots__ = ("answer", "error", "job")
+    __slots__ = ("answer", "error", "gone", "job", "leads", "wake")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.answer: Enqueued | None = None
         self.error: BaseException | None = None
+        self.leads = False  # it is this caller's turn to write
+        self.gone = False  # its caller was interrupted and does not wait any more
+        self.wake = threading.Lock()  # held while there is nothing to tell
+
+    @property
+    def settled(self) -> bool:
+        return self.answer is not None or self.error is not None
 
 
 class _AsyncTicket(_Ticket):
@@ -59,36 +70,70 @@ class Client:
         _clients.add(self)
 
     def _reset(self) -> None:
-        self._pending: list[_Ticket] = []  # append and slices of a list are atomic
-        self._writing = threading.Lock()  # whoever holds it writes for all who are pending
+        self._lock = threading.Lock()  # held for moments, never while writing
+        self._busy = False  # somebody leads
+        self._waiting: list[_Ticket] = []
         self._inbox: SimpleQueue[_AsyncTicket | None] = SimpleQueue()
-        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def enqueue(self, job: Job) -> Enqueued:
         """Store one job. Raises StoreError and DuplicateKey."""
         ticket = _Ticket(job)
-        self._pending.append(ticket)
         try:
-            with self._writing:
-                if ticket.answer is None and ticket.error is None:
-                    _write(self._store, self._take(ticket))
-        except BaseException:  # interrupted (Ctrl-C, a soft time limit): it must not be written at some later time
-            if ticket in self._pending:
-                self._pending.remove(ticket)
+            self._join(ticket)
+            while not (ticket.leads or ticket.settled):
+                ticket.wake.acquire(timeout=RECHECK)
+            if ticket.leads:
+                self._lead(ticket)
+        except BaseException:  # interrupted (Ctrl-C, a soft time limit): nobody may wait for us, or write it later
+            self._withdraw(ticket)
             raise
         if ticket.error is not None:
             raise ticket.error
         assert ticket.answer is not None
         return ticket.answer
 
-    def _take(self, own: _Ticket) -> list[_Ticket]:
-        """All who are pending; ``own`` too where an interrupted writer had taken it and written nothing."""
-        group = self._pending[:BULK]
-        del self._pending[: len(group)]
-        if own not in group:
-            group.append(own)
-        return group
+    def _join(self, ticket: _Ticket) -> None:
+        """Lead if nobody does; else wait."""
+        with self._lock:
+            if self._busy:
+                ticket.wake.acquire()
+                self._waiting.append(ticket)
+            else:
+                self._busy = ticket.leads = True
+
+    def _lead(self, ticket: _Ticket) -> None:
+        """Write ``ticket`` and all who wait; then pass the lead on and wake them."""
+        with self._lock:
+            others = self._waiting[: BULK - 1]
+            del self._waiting[: BULK - 1]
+        try:
+            _write(self._store, [ticket, *others])
+        finally:
+            with self._lock:
+                # a writer that was interrupted leaves some without an answer: they go into the next group
+                self._waiting[:0] = [other for other in others if not (other.settled or other.gone)]
+                self._pass_on(ticket)
+            for other in others:
+                if other.settled:
+                    other.wake.release()
+
+    def _pass_on(self, ticket: _Ticket) -> None:
+        """Make the first who waits the leader; the lock is held."""
+        successor = self._waiting.pop(0) if self._waiting else None
+        self._busy = successor is not None
+        ticket.leads = False
+        if successor is not None:
+            successor.leads = True
+            successor.wake.release()
+
+    def _withdraw(self, ticket: _Ticket) -> None:
+        with self._lock:
+            ticket.gone = True
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            if ticket.leads:
+                self._pass_on(ticket)
 
     def enqueue_bulk(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Store many jobs, BULK at a time. DuplicateKey leaves those of earlier transactions stored."""
@@ -108,7 +153,7 @@ class Client:
 
     def close(self) -> None:
         """End the thread, once it has written what it was given."""
-        with self._starting:
+        with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._inbox.put(None)
@@ -117,7 +162,7 @@ class Client:
     # -- event loops -----------------------------------------------------------------------------
 
     def _start(self) -> None:
-        with self._starting:
+        with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._drain, name="duly-enqueue", daemon=True)
                 self._thread.start()

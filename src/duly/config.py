@@ -109,9 +109,10 @@ class Setting(Generic[T]):
 
     def __set__(self, instance: Settings, value: T) -> None:
         try:
-            instance.changed[self.name] = self.check(value)
+            checked = self.check(value)
         except ValueError as exc:
             raise ConfigError(f"setting {self.name} = {value!r}: {exc}") from None
+        object.__setattr__(instance, "changed", {**instance.changed, self.name: checked})
 
 
 class Settings(MutableMapping[str, Any]):
@@ -181,7 +182,8 @@ class Settings(MutableMapping[str, Any]):
     """Seconds a cancelled task has for cleaning up before it is killed."""
 
     def __init__(self, **settings: Any) -> None:
-        self.changed: dict[str, Any]  # what was set, by name; the rest are defaults
+        # what was set, by name; replaced at each change, so that its identity says whether anything changed
+        self.changed: Mapping[str, Any]
         object.__setattr__(self, "changed", {})
         self.update(settings)
 
@@ -202,7 +204,8 @@ class Settings(MutableMapping[str, Any]):
         setattr(self, name, value)
 
     def __delitem__(self, name: str) -> None:
-        self.changed.pop(_known(name), None)
+        kept = {key: value for key, value in self.changed.items() if key != _known(name)}
+        object.__setattr__(self, "changed", kept)
 
     def __iter__(self) -> Iterator[str]:
         return iter(NAMES)

@@ -1,8 +1,9 @@
 """Finding the app that ``-A`` names: ``module``, ``module:attribute`` or ``package``.
 
 A module's app is its attribute ``app``, ``duly`` or ``celery``, or the only Duly it has; failing that, the same is
-looked for in its submodules ``tasks``, ``app``, ``duly`` and ``celery``. Raises ConfigError, in words; an error inside the
-user's module is shown with the user's part of the traceback only.
+looked for in its submodules ``tasks``, ``app``, ``duly`` and ``celery``.
+
+Raises ConfigError, in words; an error inside the user's module is shown with the user's part of the traceback.
 """
 
 from __future__ import annotations

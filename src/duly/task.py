@@ -72,6 +72,8 @@ class Task(Generic[P, R]):
         self.fn = fn
         self.codec = Codec(name, fn, skip_first=bind)
         self.options = options
+        self._defaults_of: Mapping[str, Any] | None = None
+        self._defaults: Defaults
         self.run: Callable[..., Any] = functools.partial(fn, self) if bind else fn
         """The function with ``self`` filled in; gives a coroutine if it is ``async def``."""
 
@@ -122,7 +124,13 @@ class Task(Generic[P, R]):
         return retry.Policy(**{name: self.options[name] for name in names})  # type: ignore[literal-required]
 
     def defaults(self) -> Defaults:
-        """What it brings to each of its jobs."""
+        """What it brings to each of its jobs; kept until a setting changes."""
+        conf = self.app.conf.changed
+        if self._defaults_of is not conf:
+            self._defaults, self._defaults_of = self._make_defaults(), conf
+        return self._defaults
+
+    def _make_defaults(self) -> Defaults:
         flags = Flag.AT_MOST_ONCE if self.at_most_once else 0
         if self.ignore_result:
             flags |= Flag.IGNORE_RESULT
