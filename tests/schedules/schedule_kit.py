@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
@@ -83,6 +84,7 @@ class Fields:
         return day.month in self.months and (any(both) if self.either else all(both))
 
 
+@lru_cache(maxsize=64)
 def readings(zone: str, start: int, minutes: int) -> array[int]:
     """What clocks show, in minutes since 1970, at each minute from ``start`` (a minute since 1970 in UTC)."""
     info, epoch = ZoneInfo(zone), datetime(1970, 1, 1)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
+from dataclasses import replace
+
 import pytest
-from schedule_kit import coming
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from schedule_kit import Fields, coming, fields, instant, walk
 
 from duly.errors import ConfigError
 from duly.schedules import cron, crontab, from_spec
@@ -45,6 +50,17 @@ def test_either_day_matches_when_both_are_restricted() -> None:
     assert rule != crontab(0, 9, "mon", 1)
     assert cron("0 9 1-31 * mon") == cron("0 9 * * *")
     assert coming(cron("0 0 31 4 mon"), "2026-11-25", 1) == ["2027-04-05T00:00+00:00"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(fields, st.integers(instant("1990-01-01") // 60_000_000, instant("2040-01-01") // 60_000_000))
+def test_lists_of_days_match_either_as_the_walk_finds(chosen: Fields, start: int) -> None:
+    texts = (chosen.minutes, chosen.hours, chosen.month_days, chosen.months, chosen.week_days)
+    rule = cron(" ".join(",".join(map(str, each)) for each in texts))
+    length = 40 * 1440
+    expected = walk(replace(chosen, either=True), array("q", range(start, start + length)), start)
+    found = rule.between(start * 60_000_000, (start + length - 1) * 60_000_000, 10**6)
+    assert [each // 60_000_000 for each in found] == [each for each in expected if each > start]
 
 
 @pytest.mark.parametrize(
