@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from bench import kit
 
 SHORT = 1_000
@@ -22,7 +24,7 @@ def measure(run: kit.Run) -> dict[str, float]:
     starts = sorted(marks.starts(n))
     return {
         "seconds": (starts[-1] - starts[0]) / 1e9,
-        "gap": max(after - before for before, after in zip(starts, starts[1:], strict=False)) / 1e6,
+        "gap": max(after - before for before, after in itertools.pairwise(starts)) / 1e6,
         "behind": (max(starts[-1], marks.starts(n + 1)[long]) - marks.starts(n + 1)[long]) / 1e9,
         "duplicates": marks.duplicates(n + 1),
     }
