@@ -43,7 +43,7 @@ def encode_error(exc: BaseException, help: str | None = None) -> bytes:  # noqa:
     # JSON escapes can blow a text up sixfold; then a sixth of each is sure to fit
     small = msgspec.structs.replace(
         info,
-        args=None,
+        args=msgspec.UNSET,
         message=cut(info.message, MAX_BYTES // 48),
         traceback=cut(info.traceback or "", MAX_BYTES // 12),
         help=cut(info.help or "", MAX_BYTES // 96),
@@ -92,12 +92,12 @@ def _message(exc: BaseException) -> str:
         return f"<an exception whose str() raises {type(second).__name__}>"
 
 
-def _args(exc: BaseException) -> msgspec.Raw | None:
+def _args(exc: BaseException) -> msgspec.Raw | msgspec.UnsetType:
     try:
         data = encode_value(list(exc.args), "args")
     except Exception:  # no JSON form, or whatever an ``args`` property raises
-        return None
-    return msgspec.Raw(data) if len(data) <= MAX_BYTES // 8 else None
+        return msgspec.UNSET
+    return msgspec.Raw(data) if len(data) <= MAX_BYTES // 8 else msgspec.UNSET
 
 
 def _format(exc: BaseException) -> str:
@@ -119,7 +119,7 @@ def _rebuild(info: ErrorInfo) -> Exception | None:
     found: object = builtins if info.module == "builtins" else sys.modules.get(info.module)
     for part in info.type.split("."):
         found = getattr(found, part, None)
-    if not (isinstance(found, type) and issubclass(found, Exception)) or info.args is None:
+    if not (isinstance(found, type) and issubclass(found, Exception)) or info.args is msgspec.UNSET:
         return None
     try:
         args = decode_value(bytes(info.args))

@@ -158,7 +158,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str  # class name
     message: str
     module: str = "builtins"
-    args: msgspec.Raw | None = None  # JSON array of exception.args where they have a JSON form
+    args: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # JSON array of exception.args if they have a JSON form
     traceback: str | None = None
     help: str | None = None  # what a person can do about it
 
