@@ -63,6 +63,12 @@ class Hub:
                         os.unlink(path)
                 # Anything else, a full buffer above all, means that its owner has enough to wake up for.
 
+    def close(self) -> None:
+        """Let go of what sends; the next notify opens it again. Listeners are closed by who made them."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+
     def _names(self, channel: str) -> list[str]:
         try:
             changed = os.stat(self.folder).st_mtime_ns
@@ -152,6 +158,9 @@ class LocalHub:
             listeners = list(self._listeners.get(channel, ()))
         for listener in listeners:
             listener.poke()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def drop(self, listener: LocalListener, channel: str) -> None:
         with self._lock:
