@@ -90,14 +90,17 @@ class Attempts:
         self._log = JobLog()
         logging.getLogger().addHandler(self._log)
 
+    def close(self) -> None:
+        """Stop listening to what is logged."""
+        logging.getLogger().removeHandler(self._log)
+
     # -- running -------------------------------------------------------------------------------------
 
     def run(self, lease: Lease, started: int, slot: int, guard: Guard) -> Outcome:
         """Run a job here and now; ``started`` is the instant, on the store's clock."""
         begun = self._begin(lease, started, slot)
-        if begun.__class__ is Outcome:
-            return begun  # type: ignore[return-value]
-        assert isinstance(begun, Begun)
+        if isinstance(begun, Outcome):
+            return begun
         try:
             guard.lease = lease
             if begun.soft is not None:
@@ -111,8 +114,8 @@ class Attempts:
             return self._failed(begun, exc, guard, slot)
         return self._returned(begun, value, guard, slot)
 
-    async def arun(self, lease: Lease, started: int, slot: int, guard: Guard, in_thread: InThread) -> Outcome:
-        """Run a job on the running loop; ``in_thread`` runs a function that is not a coroutine."""
+    async def arun(self, lease: Lease, started: int, slot: int, guard: Guard) -> Outcome:
+        """Run a job that is a coroutine on the running loop."""
         begun = self._begin(lease, started, slot)
         if isinstance(begun, Outcome):
             return begun
@@ -120,15 +123,17 @@ class Attempts:
             guard.lease = lease
             if begun.soft is not None:
                 guard.alarm(begun.soft)
-            if begun.recipe.is_async:
-                value = await begun.recipe.fn(*begun.args, **begun.kwargs)
-            else:
-                value = await in_thread(begun.recipe.fn, begun.args, begun.kwargs)
+            value = await begun.recipe.fn(*begun.args, **begun.kwargs)
             guard.disarm()
         except BaseException as exc:
             guard.disarm()
             return self._failed(begun, exc, guard, slot)
         return self._returned(begun, value, guard, slot)
+
+    def is_async(self, lease: Lease) -> bool:
+        """Whether the job is a coroutine's; of an unknown task it is not."""
+        recipe = self._recipes.get(lease.task) or self._find(lease.task)
+        return recipe is not None and recipe.is_async
 
     def rest(self) -> None:
         """Nothing runs in this thread: what is logged now belongs to no job."""
@@ -167,7 +172,8 @@ class Attempts:
             try:
                 result = begun.recipe.encode(value)
             except (EncodeError, TypeError, ValueError) as exc:
-                return self._end(lease, begun.started, Kind.FAILED, encode_error(_as_encode_error(exc)), begun.request)
+                error = encode_error(_as_encode_error(exc))
+                return self._end(lease, begun.started, Kind.FAILED, error, begun.request)
         request = begun.request
         return Outcome(
             lease,
@@ -261,10 +267,6 @@ class Attempts:
 
     def _now(self) -> int:
         return self._clock.now() + self.offset
-
-
-InThread = Callable[[Callable[..., Any], list[Any], dict[str, Any]], Any]
-"""Gives an awaitable of the function's value."""
 
 
 def _known_tasks(lease: Lease, names: Collection[str]) -> str:

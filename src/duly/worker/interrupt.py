@@ -10,6 +10,7 @@ comes too late is dropped.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import ctypes
 import heapq
 import signal
@@ -65,7 +66,12 @@ class Guard:
         """Run a coroutine to its end on this thread's own loop, which lives as long as the thread."""
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(self._tracked(coroutine))
+        try:
+            return self._runner.run(self._tracked(coroutine), context=contextvars.copy_context())
+        except (SystemExit, KeyboardInterrupt):  # they tear through the loop, which may not be whole any more
+            self._runner.close()
+            self._runner = None
+            raise
 
     async def _tracked(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._loop = asyncio.get_running_loop()

@@ -92,6 +92,7 @@ class ProcessPool:
         self._busy.clear()
         self._board.idle(0)
         self._attempts.rest()
+        self._attempts.cancelled.clear()  # they are for jobs that are pending here, and none is
         self._seat.idle()
 
     def _run_batch(self) -> None:

@@ -10,6 +10,7 @@ Without /proc (macOS) it is the executor's process group and its descendants by 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -153,10 +154,8 @@ def _kill_one(process: Process) -> None:
 
 
 def _send_kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(OSError):  # gone meanwhile
         os.kill(pid, signal.SIGKILL)
-    except OSError:  # gone meanwhile
-        pass
 
 
 def _members_by_psutil(session: int | None) -> list[Process]:

@@ -218,7 +218,7 @@ class Supervisor:
         if heartbeat.lost:
             self._fence("the worker's lease had lapsed and its jobs were given to others; starting anew")
         elif self._clock.monotonic() >= heartbeat.end:
-            self._fence("the worker's lease could not be renewed in time; its tasks are ended, for others may run them")
+            self._fence("the worker's lease could not be renewed in time; its jobs are ended, others may run them")
         else:
             self._crew.hold_until(heartbeat.end)
 
