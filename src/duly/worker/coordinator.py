@@ -1,0 +1,81 @@
+"""The coordinator: exchanges with the store for a pool that runs many jobs at once.
+
+It reserves as many jobs as there are free slots, so each starts at once and none waits behind another; what
+ends while an exchange is under way is settled together by the next one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from duly.job import Lease, Outcome
+from duly.worker.attempt import Attempts
+from duly.worker.board import Board
+from duly.worker.link import Go
+from duly.worker.process import drain
+from duly.worker.seat import Seat
+
+
+class Coordinator:
+    """Runs in one thread; :meth:`ended` and :meth:`stop` may be called from any."""
+
+    def __init__(
+        self, go: Go, seat: Seat, board: Board, attempts: Attempts, start: Callable[[Lease, int, int], None]
+    ) -> None:
+        """``start(lease, slot, instant)`` has a job run; :meth:`ended` is called when it is over."""
+        self._seat = seat
+        self._board = board
+        self._attempts = attempts
+        self._start = start
+        self._poll = go.poll
+        self._slots = go.slots
+        self._free = list(reversed(range(go.slots)))  # slots of the board
+        self._left = go.max_tasks  # jobs until this executor leaves; None: no end
+        self._ended: deque[tuple[int, Outcome]] = deque()  # slot and outcome, not settled
+        self._stopping = False
+
+    def run(self) -> None:
+        """Until told to stop and the last job is settled."""
+        while not (self._stopping and len(self._free) == self._slots):
+            want, got = self._exchange()
+            if self._ended:
+                continue
+            if got < want:
+                self._seat.idle()
+            else:
+                self._seat.listener.wait(self._poll)  # a job that ends pokes, and so does stop
+
+    def ended(self, slot: int, outcome: Outcome) -> None:
+        self._ended.append((slot, outcome))
+        self._seat.listener.poke()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._seat.listener.poke()
+
+    def _exchange(self) -> tuple[int, int]:
+        """Settle what has ended and start what is due; gives how many jobs were wanted and came."""
+        ended = drain(self._ended)
+        want = self._want(len(ended))
+        if not ended and not want:
+            return 0, 0
+        leases = self._seat.exchange([outcome for _, outcome in ended], want)
+        for slot, outcome in ended:
+            self._board.idle(slot)
+            self._attempts.cancelled.discard(outcome.lease.id)
+            self._free.append(slot)
+        self._attempts.offset = self._seat.offset
+        now = self._seat.now()
+        for lease in leases:
+            self._start(lease, self._free.pop(), now)
+        if self._left is not None:
+            self._left -= len(leases)
+            self._stopping = self._stopping or self._left <= 0
+        return want, len(leases)
+
+    def _want(self, ending: int) -> int:
+        if self._stopping:
+            return 0
+        want = len(self._free) + ending
+        return want if self._left is None else min(want, self._left)
