@@ -15,7 +15,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import msgspec.inspect as mi
@@ -45,20 +45,20 @@ class Slot:
         self.what = what  # for messages: "tasks.add(): argument 'x'"
         self.type = Any
         self.exact: frozenset[type] = _SCALARS  # types whose JSON is themselves and fits as it is
-        self.mixed = False  # a class of the user's with an Any somewhere inside
+        self.form: Literal["plain", "tagged", "mixed"] = "tagged"  # how what is not exact is written
         try:
-            kinds = _kinds(mi.type_info(annotation))
+            info = mi.type_info(annotation)
+            kinds = _kinds(info)
         except (TypeError, NameError):  # msgspec cannot read it
             return
-        if mi.CustomType in kinds or annotation is Any:
+        if mi.CustomType in kinds or isinstance(info, mi.AnyType):
             return
-        classes = kinds & {mi.DataclassType, mi.StructType, mi.TypedDictType, mi.NamedTupleType, mi.EnumType}
         self.type = annotation
-        self.exact = _exact(mi.type_info(annotation))
-        self.mixed = mi.AnyType in kinds and bool(classes)
-        self.loose = mi.AnyType in kinds and not classes
-
-    loose = False  # Any inside plain containers: tags say what things were
+        self.exact = _exact(info)
+        if mi.AnyType not in kinds:
+            self.form = "plain"
+        elif kinds & {mi.DataclassType, mi.StructType, mi.TypedDictType, mi.NamedTupleType, mi.EnumType}:
+            self.form = "mixed"  # a class of the user's with an Any somewhere inside
 
     @property
     def typed(self) -> bool:
@@ -74,7 +74,7 @@ class Slot:
         if not self.typed:
             return tagged.encode(value, self.what)
         self._check(value)
-        data = tagged.encode(value, self.what) if self.loose else self._encode_typed(value)
+        data = tagged.encode(value, self.what) if self.form == "tagged" else self._encode_typed(value)
         self._check(untag(_decode(data)))
         return data
 
@@ -95,12 +95,12 @@ class Slot:
 
     def _encode_typed(self, value: object) -> bytes:
         try:
-            if not self.mixed:
+            if self.form == "plain":
                 data = _encode(value)
                 if b"null" not in data:
                     return data
             # msgspec writes nan as null, and forgets the type of what stands where Any does: tag those
-            plain = msgspec.to_builtins(value, builtin_types=RICH if self.mixed else (), str_keys=True)
+            plain = msgspec.to_builtins(value, builtin_types=RICH if self.form == "mixed" else (), str_keys=True)
             return tagged.encode(plain, self.what)
         except (TypeError, ValueError, RecursionError) as exc:
             raise EncodeError(f"{self.what} has no JSON form: {short(value)} ({exc})") from None

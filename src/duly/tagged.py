@@ -103,7 +103,7 @@ def _tag_dict(value: dict[Any, Any], where: str, depth: int) -> Any:
 def _read(read: Callable[[Any], Any], value: Mapping[str, Any]) -> Any:
     try:
         return read(value["__value__"])
-    except (TypeError, ValueError, ArithmeticError, KeyError) as exc:
+    except Exception as exc:  # the readers meet anything that JSON can hold
         raise DecodeError(f"{short(dict(value))} is not a {value['__type__']}: {exc}") from exc
 
 
