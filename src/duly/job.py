@@ -65,6 +65,8 @@ class Flag(enum.IntFlag):
 
     AT_MOST_ONCE = 1  # a lost attempt ends uncertain instead of being given back
     IGNORE_RESULT = 2  # the task's return value is not kept
+    NO_OVERLAP_SKIP = 4  # an occurrence: ends cancelled if one of its schedule runs when it is due
+    NO_OVERLAP_QUEUE = 8  # an occurrence: waits while one of its schedule runs
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -304,6 +306,58 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     per: int = 0  # µs
     concurrency: int | None = None
     declared: bool = False  # by the app's code; one set by hand stands above it
+
+
+CatchUp = Literal["none", "last", "all"]
+"""Which occurrences are still made after their time has passed with nobody there to make them."""
+
+Overlap = Literal["allow", "skip", "queue"]
+"""What happens to an occurrence that is due while an earlier one of its schedule runs."""
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A recurring rule, and the job each of its occurrences becomes.
+
+    The last five fields are the store's; whoever stores a schedule gives ``next`` and leaves the others.
+    """
+
+    name: str
+    rule: bytes  # JSON of schedules.Rule.to_spec
+    task: str
+    args: bytes = b"[[],{}]"  # this and the six below: as in Job
+    queue: str = "default"
+    priority: int = 0
+    headers: bytes | None = None
+    options: bytes | None = None
+    flags: int = 0
+    limit_key: str | None = None
+    catch_up: CatchUp = "last"
+    deadline: int | None = None  # µs after its due at which an occurrence is no longer made
+    overlap: Overlap = "allow"
+    jitter: int = 0  # µs; an occurrence is due up to so much after its nominal instant, always the same
+    expires_after: int | None = None  # µs after its due at which an occurrence expires
+    owner: str | None = None  # the app whose code declares it; None: stored by hand
+    revision: int = 0  # another number after each change of anything but next and last
+    paused: bool = False
+    next: int | None = None  # nominal instant of the next occurrence to be made; None: there are no more
+    last: int | None = None  # nominal instant of the latest occurrence made; may be a minute ahead
+
+
+class Advance(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a schedule: the jobs of some occurrences, and the occurrence that is next after them."""
+
+    seen: Schedule  # as it was read; nothing happens if it has changed since
+    jobs: tuple[tuple[int, Job], ...]  # nominal instant, job
+    next: int | None
+
+
+class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
+    """That a schedule came round: (schedule, nominal) is unique in a store."""
+
+    schedule: str
+    nominal: int  # µs UTC, what the rule said; the job's due adds the jitter
+    job: str  # id
+    made: int  # µs UTC, when
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from duly.job import (
+    Advance,
     Answer,
     Attempt,
     Change,
@@ -34,6 +35,7 @@ from duly.job import (
     Job,
     Lease,
     Limit,
+    Occurrence,
     Outcome,
     Page,
     QueueCount,
@@ -41,6 +43,7 @@ from duly.job import (
     Rescued,
     Result,
     Rollup,
+    Schedule,
     WorkerInfo,
 )
 from duly.messages import Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
@@ -259,6 +262,62 @@ class Store(Protocol):
 
     def time_limits(self) -> list[TimeLimit]:
         """The time limits that were set at run time."""
+        ...
+
+    # -- recurring work --------------------------------------------------------------------------
+
+    def declare_schedules(self, owner: str, schedules: Sequence[Schedule]) -> None:
+        """What an app's code says, in place of what it said before; schedules of others stay as they are.
+
+        An unchanged one keeps its ``next``, so that a worker that was down for a while finds what it missed.
+        A changed one is treated as by :meth:`put_schedule`, one that is declared no longer as by
+        :meth:`remove_schedule`. A pause outlives a change. Raises ConfigError, and changes nothing, if a name is
+        taken by somebody else.
+        """
+        ...
+
+    def put_schedule(self, schedule: Schedule) -> None:
+        """Store a schedule by hand, new or in place of one of this name.
+
+        In a change the jobs of occurrences that are still ahead are withdrawn (they end cancelled), to be made anew.
+        ``next`` is as given if the rule is another one; else it goes back to the first one withdrawn, and what was
+        missed stays missed. Raises ConfigError if an app's code declares this name.
+        """
+        ...
+
+    def remove_schedule(self, name: str) -> bool:
+        """Take a schedule away; occurrences that have not started end cancelled. False if there is none.
+
+        Raises ConfigError if an app's code declares it.
+        """
+        ...
+
+    def pause_schedule(self, name: str) -> bool:
+        """Make no more occurrences; those still ahead are withdrawn. False if there is no such schedule."""
+        ...
+
+    def resume_schedule(self, seen: Schedule, next: int | None) -> bool:  # noqa: A002 - the field's name
+        """End a pause, going on with ``next``. False if the schedule has changed since it was ``seen``."""
+        ...
+
+    def schedules(self, names: Sequence[str] | None = None) -> list[Schedule]:
+        """All schedules, or those of these names, by name."""
+        ...
+
+    def due_schedules(self, until: int) -> list[Schedule]:
+        """The schedules whose ``next`` is not after ``until`` and that are not paused, earliest first."""
+        ...
+
+    def occur(self, advances: Sequence[Advance]) -> list[int | None]:
+        """Take schedules forward: store the jobs of occurrences that have none, and set ``next``.
+
+        For each the number of jobs stored; None, and nothing is changed, if the schedule is no longer as it was
+        seen. So whoever else does the same at the same time, an occurrence is made once.
+        """
+        ...
+
+    def occurrences(self, name: str, limit: int = 100) -> list[Occurrence]:
+        """What a schedule made, newest first. An occurrence is kept as long as its job."""
         ...
 
     # -- looking ---------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The embedded store: one SQLite file.
 
 ``statements.sql`` has the tables and every statement; ``database.py`` the connection, transactions and errors;
-``running.py`` the hot path; ``liveness.py``, ``managing.py`` and ``looking.py`` the rest of the contract.
+``running.py`` the hot path; ``liveness.py``, ``managing.py``, ``recurring.py`` and ``looking.py`` the rest of the
+contract.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 from duly.clock import MICROS, SYSTEM, Clock
 from duly.errors import ConfigError, DuplicateKey, StaleLease
 from duly.job import (
+    Advance,
     Answer,
     Attempt,
     Cancel,
@@ -29,6 +31,7 @@ from duly.job import (
     Kind,
     Lease,
     Limit,
+    Occurrence,
     Outcome,
     Page,
     QueueCount,
@@ -36,14 +39,15 @@ from duly.job import (
     Rescued,
     Result,
     Rollup,
+    Schedule,
     State,
     WorkerInfo,
 )
 from duly.messages import Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
 from duly.store.contract import WAKE_AHEAD, Channel, Listener, Order
-from duly.store.sqlite import examining, liveness, looking, managing, messaging, rules, running, syncing
+from duly.store.sqlite import examining, liveness, looking, managing, messaging, recurring, rules, running, syncing
 from duly.store.sqlite.database import Database
-from duly.store.sqlite.sql import SQL
+from duly.store.sqlite.sql import SQL, job_row
 from duly.store.wake import Hub, LocalHub
 
 _LOG_BYTES = 4 << 20  # `maintain` checkpoints a write-ahead log larger than this
@@ -89,7 +93,7 @@ class SqliteStore:
 
     def _enqueue_plain(self, db: sqlite3.Connection, jobs: Sequence[Job], now: int) -> list[Enqueued]:
         """No keys: one statement for all, unless some id turns out to be there already."""
-        rows = [_row(job, now) for job in jobs]
+        rows = [job_row(job, now) for job in jobs]
         db.execute("SAVEPOINT bulk")
         if db.executemany(SQL["insert"], rows).rowcount == len(jobs):
             return [Enqueued(job.id, True) for job in jobs]
@@ -113,7 +117,7 @@ class SqliteStore:
                 managing.cancel_waiting(db, [seq], now, f"replaced by job {job.id}, which has the same key")
             else:
                 db.execute(SQL["give_up_key"], (seq,))
-        db.execute(SQL["insert"], _row(job, now))
+        db.execute(SQL["insert"], job_row(job, now))
         return Enqueued(job.id, True)
 
     # -- running: the hot path -------------------------------------------------------------------
@@ -234,7 +238,7 @@ class SqliteStore:
         now = self.now()
 
         def insert(job: Job) -> None:
-            db.execute(SQL["insert"], _row(msgspec.structs.replace(job, key=None), now))
+            db.execute(SQL["insert"], job_row(msgspec.structs.replace(job, key=None), now))
 
         with self._db.write() as db:
             answers = syncing.sync(db, namespace, jobs, late, now, insert)
@@ -315,6 +319,50 @@ class SqliteStore:
         self._rules = rules.current(db, self._rules)
         return self._rules
 
+    # -- recurring work --------------------------------------------------------------------------
+
+    def declare_schedules(self, owner: str, schedules: Sequence[Schedule]) -> None:
+        with self._db.write() as db:
+            recurring.declare(db, owner, schedules, self.now())
+
+    def put_schedule(self, schedule: Schedule) -> None:
+        with self._db.write() as db:
+            recurring.put(db, msgspec.structs.replace(schedule, owner=None), self.now())
+
+    def remove_schedule(self, name: str) -> bool:
+        with self._db.write() as db:
+            return recurring.remove(db, name, self.now())
+
+    def pause_schedule(self, name: str) -> bool:
+        with self._db.write() as db:
+            return recurring.pause(db, name, self.now())
+
+    def resume_schedule(self, seen: Schedule, next: int | None) -> bool:  # noqa: A002 - the field's name
+        with self._db.write() as db:
+            return recurring.resume(db, seen, next)
+
+    def schedules(self, names: Sequence[str] | None = None) -> list[Schedule]:
+        with self._db.read() as db:
+            return recurring.schedules(db, names)
+
+    def due_schedules(self, until: int) -> list[Schedule]:
+        with self._db.read() as db:
+            return recurring.due(db, until)
+
+    def occur(self, advances: Sequence[Advance]) -> list[int | None]:
+        now = self.now()
+        with self._db.write() as db:
+            stored = [recurring.advance(db, one, now) for one in advances]
+        dues = [job.due for one, n in zip(advances, stored, strict=True) if n for _, job in one.jobs]
+        if dues:
+            self._wake_workers(min(dues), now)
+        return stored
+
+    def occurrences(self, name: str, limit: int = 100) -> list[Occurrence]:
+        with self._db.read() as db:
+            return [Occurrence(schedule=s, nominal=n, job=j, made=m) for s, n, j, m in
+                    db.execute(SQL["occurrences"], (name, limit))]  # fmt: skip
+
     # -- looking ---------------------------------------------------------------------------------
 
     def jobs(self, which: Filter, order: Order = "newest", after: str | None = None, limit: int = 100) -> Page:
@@ -363,6 +411,8 @@ class SqliteStore:
 
     def close(self) -> None:
         self._db.close()
+        if self._hub is not None:
+            self._hub.close()
 
     def _wakes(self) -> Hub | LocalHub:
         if self._hub is None:
@@ -396,13 +446,6 @@ def _due_again(outcome: Outcome) -> int | None:
     if outcome.kind in (Kind.RETRY, Kind.POSTPONED):
         return outcome.due
     return outcome.lease.due if outcome.kind == Kind.RELEASED else None
-
-
-def _row(job: Job, now: int) -> tuple[object, ...]:
-    return (
-        job.id, job.task, job.args, job.queue, job.priority, job.due, job.expires, job.flags, job.headers,
-        job.options, job.key, job.limit_key, now,
-    )  # fmt: skip
 
 
 def parse(url: str) -> tuple[str, str, float]:

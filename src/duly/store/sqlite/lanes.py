@@ -1,7 +1,9 @@
 """Rate and concurrency limits at the moment of reserving. Functions of an open write transaction.
 
 A due job that a limit holds back is *parked* in that limit's lane: it leaves the index of waiting jobs, so
-that it costs the jobs behind it nothing, and comes back when the lane opens.
+that it costs the jobs behind it nothing, and comes back when the lane opens. An occurrence that may not overlap
+another of its schedule has to pass a lane of that schedule; one that is to be skipped then ends cancelled (only
+one that has never run: the retry of an occurrence waits).
 
     lanes    one row a lane in use: tat, the instant from which the next start is allowed (GCRA's theoretical
              arrival time); opens, when to look at its parked jobs again, NULL while there are none
@@ -18,12 +20,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from duly.clock import MICROS
-from duly.job import Limit
-from duly.store.sqlite.rules import Rules
-from duly.store.sqlite.sql import SQL, array
+from duly.job import Flag, Limit
+from duly.store.sqlite.rules import ONE_AT_A_TIME, Rules
+from duly.store.sqlite.sql import SQL, array, error
 
 Row = tuple[Any, ...]
-_SEQ, _TASK, _QUEUE, _LIMIT_KEY = 0, 2, 4, 14  # columns of the statement "due"
+_SEQ, _ID, _TASK, _QUEUE, _ATTEMPT, _FLAGS, _LIMIT_KEY = 0, 1, 2, 4, 8, 11, 14  # columns of the statement "due"
+
+_SKIP = int(Flag.NO_OVERLAP_SKIP)
+_EXCLUSIVE = int(Flag.NO_OVERLAP_SKIP | Flag.NO_OVERLAP_QUEUE)
 
 _AGAIN = 10 * MICROS
 _LANES_AT_ONCE = 64
@@ -62,7 +67,9 @@ def admit(db: sqlite3.Connection, rules: Rules, rows: Sequence[Row], now: int) -
     tats: dict[str, int] = {}
     held: dict[str, int] = {}
     for row in rows:
-        gates = rules.gates(row[_TASK], row[_QUEUE], row[_LIMIT_KEY])
+        gates = rules.gates(row[_TASK], row[_QUEUE], row[_LIMIT_KEY]) if rules.limits else []
+        if row[_FLAGS] & _EXCLUSIVE:
+            gates += _schedule_gate(db, row[_ID])
         if not gates:
             admitted.append(row)
             continue
@@ -74,13 +81,22 @@ def admit(db: sqlite3.Connection, rules: Rules, rows: Sequence[Row], now: int) -
             if limit.concurrency is not None and lane not in held:
                 held[lane] = _held(db, lane)
         blocked = next((gate for gate in gates if _blocks(*gate, tats, held, now)), None)
-        if blocked:
+        if blocked and blocked[1] is ONE_AT_A_TIME and row[_FLAGS] & _SKIP and row[_ATTEMPT] == 1:
+            reason = error("JobCancelled", "skipped: the occurrence before is still running")
+            db.execute(SQL["cancel_waiting"], (now, reason, array([row[_SEQ]])))
+        elif blocked:
             _park(db, row[_SEQ], blocked[0], tats.get(blocked[0], 0), now)
+        if blocked:
             continue
         for lane, limit in gates:
             _pass(db, row[_SEQ], lane, limit, tats, held, now)
         admitted.append(row)
     return admitted
+
+
+def _schedule_gate(db: sqlite3.Connection, id: str) -> list[tuple[str, Limit]]:
+    """The lane of an occurrence that may not overlap others of its schedule."""
+    return [(f"schedule:{name}", ONE_AT_A_TIME) for (name,) in db.execute(SQL["schedule_of"], (id,))]
 
 
 def _blocks(lane: str, limit: Limit, tats: dict[str, int], held: dict[str, int], now: int) -> bool:

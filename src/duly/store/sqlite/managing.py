@@ -78,6 +78,7 @@ def _delete(db: sqlite3.Connection, seqs: Sequence[int]) -> int:
     seqs_json = array(seqs)
     db.execute(SQL["delete_attempts"], (seqs_json,))
     db.execute(SQL["delete_effects"], (seqs_json,))
+    db.execute(SQL["delete_occurrences"], (seqs_json,))
     return db.execute(SQL["delete_jobs"], (seqs_json,)).rowcount
 
 

@@ -17,10 +17,11 @@ _encode = msgspec.json.Encoder().encode
 class Rules:
     """The limits and pauses in force, as read at one version of them."""
 
-    def __init__(self, version: int, limits: Sequence[Limit], paused: dict[str, int]) -> None:
+    def __init__(self, version: int, limits: Sequence[Limit], paused: dict[str, int], exclusive: bool) -> None:
         self.version = version
         self.paused = paused  # queue: since when
         self.limits = {(limit.scope, limit.name): limit for limit in limits}
+        self.exclusive = exclusive  # some schedule does not allow its occurrences to overlap
 
     def gates(self, task: str, queue: str, limit_key: str | None) -> list[tuple[str, Limit]]:
         """The lanes a job has to pass, and each one's limit."""
@@ -36,13 +37,18 @@ class Rules:
     def of_lane(self, lane: str) -> Limit | None:
         """The limit that makes a lane, None if it was taken away."""
         scope, _, rest = lane.partition(":")
+        if scope == "schedule":
+            return ONE_AT_A_TIME if self.exclusive else None
         if scope == "key":
             return next((rule for (kind, task), rule in self.limits.items()
                          if kind == "key" and rest.startswith(task + ":")), None)  # fmt: skip
         return next((rule for key, rule in self.limits.items() if key == (scope, rest)), None)
 
 
-NO_RULES = Rules(0, (), {})
+ONE_AT_A_TIME = Limit(scope="key", name="schedule", concurrency=1)
+"""What the lane "schedule:NAME" lets pass; made by a job's flags, not by a stored limit."""
+
+NO_RULES = Rules(0, (), {}, exclusive=False)
 
 
 def current(db: sqlite3.Connection, known: Rules) -> Rules:
@@ -53,17 +59,18 @@ def current(db: sqlite3.Connection, known: Rules) -> Rules:
     rows = db.execute("SELECT scope, name, info FROM limits ORDER BY declared DESC")
     limits = {(scope, name): _limit(info) for scope, name, info in rows}  # one set by hand comes later and wins
     paused = dict(db.execute("SELECT queue, since FROM pauses ORDER BY queue").fetchall())
-    return Rules(version, list(limits.values()), paused)
+    exclusive = bool(db.execute(SQL["any_exclusive"]).fetchone()[0])
+    return Rules(version, list(limits.values()), paused, exclusive)
 
 
 def set_limit(db: sqlite3.Connection, limit: Limit) -> None:
     db.execute(SQL["set_limit"], (limit.scope, limit.name, limit.declared, _encode(limit)))
-    _changed(db)
+    changed(db)
 
 
 def unset_limit(db: sqlite3.Connection, scope: str, name: str) -> bool:
     gone = db.execute("DELETE FROM limits WHERE scope = ? AND name = ? AND NOT declared", (scope, name)).rowcount
-    _changed(db)
+    changed(db)
     return gone > 0
 
 
@@ -77,21 +84,21 @@ def declare(db: sqlite3.Connection, names: Sequence[str], limits: Sequence[Limit
         db.execute("DELETE FROM limits WHERE scope = ? AND name = ? AND declared", (scope, name))
     for limit in limits:
         set_limit(db, limit)
-    _changed(db)
+    changed(db)
 
 
 def pause(db: sqlite3.Connection, queue: str, now: int) -> None:
     db.execute("INSERT INTO pauses (queue, since) VALUES (?, ?) ON CONFLICT DO NOTHING", (queue, now))
-    _changed(db)
+    changed(db)
 
 
 def resume(db: sqlite3.Connection, queue: str) -> bool:
     gone = db.execute("DELETE FROM pauses WHERE queue = ?", (queue,)).rowcount
-    _changed(db)
+    changed(db)
     return gone > 0
 
 
-def _changed(db: sqlite3.Connection) -> None:
+def changed(db: sqlite3.Connection) -> None:
     """Everybody reads the rules again, and every lane is looked at afresh."""
     db.execute("UPDATE meta SET rules = rules + 1")
     db.execute("UPDATE lanes SET opens = 0 WHERE opens IS NOT NULL")

@@ -21,8 +21,8 @@ _FINAL = int(Kind.UNCERTAIN)  # kinds up to here are final states of the same nu
 def next_due(db: sqlite3.Connection, rules: Rules, queues: Sequence[str]) -> int | None:
     """When to look again: a waiting job is due, or a lane opens."""
     dues = [due for _, _, due in db.execute(SQL["levels"], (_open(rules, queues),))]
-    if rules.limits:
-        dues += [opens for (opens,) in db.execute("SELECT min(opens) FROM lanes") if opens is not None]
+    if rules.version:  # also after the last limit was taken away: jobs may be parked still
+        dues += (opens for (opens,) in db.execute(SQL["next_lane"]) if opens is not None)
     return min(dues, default=None)
 
 
@@ -40,7 +40,7 @@ def reserve(
         reason = error("JobCancelled", "expired before it could start")
         db.execute(SQL["expire"], (now, reason, array(expired)))
         rows = [row for row in rows if row[7] is None or row[7] > now]
-    if rules.limits:
+    if rules.limits or rules.exclusive:
         rows = lanes.admit(db, rules, rows, now)
     if not rows:
         return []

@@ -9,7 +9,9 @@
 --   limits, pauses, lanes, holding   what may not start although it is due (rules.py, lanes.py)
 --   synced    which job stands for which key of a reconciled namespace (syncing.py)
 --   control, time_limits   messages to workers with their replies; limits set at run time (messaging.py)
---   meta      one row: rules, a number that grows when limits or pauses change
+--   schedules, occurrences   recurring work (recurring.py)
+--   meta      one row: rules, a number that grows when limits, pauses or overlap policies change; revision, the
+--             number last given to a changed schedule
 --
 -- Indexes of jobs, and the question each answers
 --   jobs_id       which job has this id? (idempotent enqueue, results)
@@ -141,8 +143,28 @@ CREATE INDEX control_unanswered ON control(worker) WHERE reply IS NULL;
 
 CREATE TABLE time_limits (task TEXT PRIMARY KEY, info BLOB NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE meta (rules INTEGER NOT NULL);
-INSERT INTO meta (rules) VALUES (0);
+CREATE TABLE schedules (
+    name TEXT PRIMARY KEY,
+    owner TEXT,                 -- the app whose code declares it; NULL: stored by hand
+    revision INTEGER NOT NULL,
+    paused INTEGER NOT NULL,
+    next INTEGER,
+    last INTEGER,
+    info BLOB NOT NULL          -- JSON of job.Schedule; what has a column of its own counts there
+) WITHOUT ROWID;
+CREATE INDEX schedules_next ON schedules(next) WHERE paused = 0 AND next IS NOT NULL;
+
+CREATE TABLE occurrences (
+    schedule TEXT NOT NULL,
+    nominal INTEGER NOT NULL,
+    job TEXT NOT NULL,          -- jobs.id
+    made INTEGER NOT NULL,
+    PRIMARY KEY (schedule, nominal)
+) WITHOUT ROWID;
+CREATE INDEX occurrences_job ON occurrences(job);
+
+CREATE TABLE meta (rules INTEGER NOT NULL, revision INTEGER NOT NULL);
+INSERT INTO meta (rules, revision) VALUES (0, 0);
 
 -- :name insert
 INSERT INTO jobs (id, task, args, queue, priority, due, expires, flags, headers, options, key, limit_key, created)
@@ -335,6 +357,9 @@ ON CONFLICT DO UPDATE SET info = excluded.info
 SELECT scope, name, info FROM limits
 WHERE declared AND scope <> 'queue' AND name IN (SELECT value FROM json_each(?))
 
+-- :name next_lane
+SELECT min(opens) FROM lanes WHERE opens IS NOT NULL
+
 -- :name open_lanes
 SELECT name, tat FROM lanes WHERE opens <= ? ORDER BY opens LIMIT ?
 
@@ -359,6 +384,58 @@ UPDATE lanes SET opens = 0 WHERE opens IS NOT NULL AND name IN (SELECT value FRO
 
 -- :name idle_lanes
 DELETE FROM lanes WHERE opens IS NULL AND tat < ?
+
+-- :name new_revision
+UPDATE meta SET revision = revision + 1 RETURNING revision
+
+-- :name put_schedule
+INSERT INTO schedules (name, owner, revision, paused, next, last, info) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET owner = excluded.owner, revision = excluded.revision, paused = excluded.paused,
+    next = excluded.next, last = excluded.last, info = excluded.info
+
+-- :name schedules
+SELECT name, owner, revision, paused, next, last, info FROM schedules ORDER BY name
+
+-- :name schedules_named
+SELECT name, owner, revision, paused, next, last, info FROM schedules
+WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name
+
+-- :name schedules_due
+SELECT name, owner, revision, paused, next, last, info FROM schedules
+WHERE paused = 0 AND next <= ? ORDER BY next
+
+-- :name pause_schedule
+UPDATE schedules SET paused = 1, revision = ?, next = ? WHERE name = ?
+
+-- :name resume_schedule
+UPDATE schedules SET paused = 0, revision = ?, next = ? WHERE name = ? AND revision = ?
+
+-- :name advance
+UPDATE schedules SET next = ?, last = max(coalesce(last, ?), ?) WHERE name = ? AND revision = ? AND next IS ?
+
+-- :name add_occurrence
+INSERT INTO occurrences (schedule, nominal, job, made) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+
+-- :name occurrences
+SELECT schedule, nominal, job, made FROM occurrences WHERE schedule = ? ORDER BY nominal DESC LIMIT ?
+
+-- :name withdraw
+-- Occurrences later than an instant whose jobs have never started.
+DELETE FROM occurrences WHERE schedule = ? AND nominal > ?
+    AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = occurrences.job AND state = 0 AND attempt = 0)
+RETURNING nominal, job
+
+-- :name cancel_by_id
+UPDATE jobs SET state = 4, finished = ?, error = ? WHERE id IN (SELECT value FROM json_each(?)) AND state = 0
+
+-- :name schedule_of
+SELECT schedule FROM occurrences WHERE job = ?
+
+-- :name any_exclusive
+SELECT EXISTS (SELECT 1 FROM schedules WHERE json_extract(CAST(info AS TEXT), '$.overlap') <> 'allow')
+
+-- :name delete_occurrences
+DELETE FROM occurrences WHERE job IN (SELECT id FROM jobs WHERE seq IN (SELECT value FROM json_each(?)))
 
 -- :name view
 SELECT j.seq, j.id, j.task, j.args, j.queue, j.priority, j.due, j.expires, j.key, j.headers, j.options, j.flags, j.state,

@@ -1,0 +1,166 @@
+"""Recurring work: schedules and their occurrences. Functions of an open transaction.
+
+An occurrence is made once because of three things done in one transaction: the schedule is still as it was seen
+(its revision and its ``next``), (schedule, nominal) is the occurrence's primary key, and the job is stored with it.
+No rule is computed here; whoever calls brings the instants.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from duly.errors import ConfigError
+from duly.job import Advance, Schedule
+from duly.store.sqlite import rules
+from duly.store.sqlite.running import Row
+from duly.store.sqlite.sql import SQL, array, error, job_row
+
+_ALL = -1  # before every nominal instant
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Schedule).decode
+
+
+# -- looking -------------------------------------------------------------------------------------
+
+
+def schedules(db: sqlite3.Connection, names: Sequence[str] | None) -> list[Schedule]:
+    if names is None:
+        return _read(db.execute(SQL["schedules"]))
+    return _read(db.execute(SQL["schedules_named"], (array(names),)))
+
+
+def due(db: sqlite3.Connection, until: int) -> list[Schedule]:
+    return _read(db.execute(SQL["schedules_due"], (until,)))
+
+
+def _read(rows: Iterable[Row]) -> list[Schedule]:
+    return [
+        msgspec.structs.replace(
+            _decode(info), name=name, owner=owner, revision=revision, paused=bool(paused), next=next_, last=last
+        )
+        for name, owner, revision, paused, next_, last, info in rows
+    ]
+
+
+def _named(db: sqlite3.Connection, name: str) -> Schedule | None:
+    found = schedules(db, [name])
+    return found[0] if found else None
+
+
+# -- changing ------------------------------------------------------------------------------------
+
+
+def declare(db: sqlite3.Connection, owner: str, wanted: Sequence[Schedule], now: int) -> None:
+    """What the code of ``owner`` says, in place of what it said before."""
+    names = {schedule.name for schedule in wanted}
+    for schedule in schedules(db, None):
+        if schedule.owner == owner and schedule.name not in names:
+            _delete(db, schedule, now)
+    for schedule in wanted:
+        put(db, msgspec.structs.replace(schedule, owner=owner), now)
+
+
+def put(db: sqlite3.Connection, wanted: Schedule, now: int) -> None:
+    """Store a schedule, in place of its owner's one of this name."""
+    before = _named(db, wanted.name)
+    if before is None:
+        _write(db, msgspec.structs.replace(wanted, paused=False, last=None))
+        return
+    if before.owner != wanted.owner:
+        raise ConfigError(_taken(before, wanted))
+    if definition(before) == definition(wanted):
+        return
+    withdrawn = _withdraw(db, before.name, now, now, "withdrawn: its schedule was changed")
+    next_ = _earliest(before.next, withdrawn) if before.rule == wanted.rule else wanted.next
+    _write(db, msgspec.structs.replace(wanted, paused=before.paused, next=next_, last=before.last))
+    if before.overlap != wanted.overlap:
+        rules.changed(db)
+
+
+def remove(db: sqlite3.Connection, name: str, now: int) -> bool:
+    schedule = _named(db, name)
+    if schedule is None:
+        return False
+    if schedule.owner is not None:
+        raise ConfigError(
+            f"schedule {name!r} is declared by the code of app {schedule.owner!r}, which would declare it again; "
+            "remove it there, or pause it"
+        )
+    _delete(db, schedule, now)
+    return True
+
+
+def pause(db: sqlite3.Connection, name: str, now: int) -> bool:
+    schedule = _named(db, name)
+    if schedule is None:
+        return False
+    if not schedule.paused:
+        withdrawn = _withdraw(db, name, now, now, "withdrawn: its schedule was paused")
+        db.execute(SQL["pause_schedule"], (_new_revision(db), _earliest(schedule.next, withdrawn), name))
+    return True
+
+
+def resume(db: sqlite3.Connection, seen: Schedule, next_: int | None) -> bool:
+    values = (_new_revision(db), next_, seen.name, seen.revision)
+    return db.execute(SQL["resume_schedule"], values).rowcount == 1
+
+
+def advance(db: sqlite3.Connection, step: Advance, now: int) -> int | None:
+    """Store the jobs of a schedule's occurrences; gives how many, None if the schedule has changed since."""
+    seen = step.seen
+    last = max((nominal for nominal, _ in step.jobs), default=seen.last)
+    if db.execute(SQL["advance"], (step.next, last, last, seen.name, seen.revision, seen.next)).rowcount == 0:
+        return None
+    stored = 0
+    for nominal, job in step.jobs:
+        if db.execute(SQL["add_occurrence"], (seen.name, nominal, job.id, now)).rowcount:
+            stored += db.execute(SQL["insert"], job_row(job, now)).rowcount
+    return stored
+
+
+# -- the steps of a change -----------------------------------------------------------------------
+
+
+def definition(schedule: Schedule) -> Schedule:
+    """A schedule without what the store keeps of it."""
+    return msgspec.structs.replace(schedule, owner=None, revision=0, paused=False, next=None, last=None)
+
+
+def _write(db: sqlite3.Connection, schedule: Schedule) -> None:
+    values = (schedule.name, schedule.owner, _new_revision(db), schedule.paused, schedule.next, schedule.last)
+    db.execute(SQL["put_schedule"], (*values, _encode(definition(schedule))))
+    if schedule.overlap != "allow":
+        rules.changed(db)
+
+
+def _delete(db: sqlite3.Connection, schedule: Schedule, now: int) -> None:
+    _withdraw(db, schedule.name, _ALL, now, "withdrawn: its schedule was removed")
+    db.execute("DELETE FROM schedules WHERE name = ?", (schedule.name,))
+    if schedule.overlap != "allow":
+        rules.changed(db)
+
+
+def _withdraw(db: sqlite3.Connection, name: str, after: int, now: int, why: str) -> list[int]:
+    """Take back the occurrences after an instant that have not started; gives their nominal instants."""
+    taken = db.execute(SQL["withdraw"], (name, after)).fetchall()
+    if taken:
+        db.execute(SQL["cancel_by_id"], (now, error("JobCancelled", why), array(job for _, job in taken)))
+    return [nominal for nominal, _ in taken]
+
+
+def _earliest(next_: int | None, withdrawn: list[int]) -> int | None:
+    return min(withdrawn if next_ is None else [next_, *withdrawn], default=None)
+
+
+def _new_revision(db: sqlite3.Connection) -> int:
+    return int(db.execute(SQL["new_revision"]).fetchone()[0])
+
+
+def _taken(before: Schedule, wanted: Schedule) -> str:
+    who = f"app {wanted.owner!r} declares" if wanted.owner is not None else "you want to store"
+    whose = f"the code of app {before.owner!r} declares one" if before.owner is not None else "one was stored by hand"
+    return f"schedule {before.name!r}: {who} it, but {whose} of this name; choose another name or remove that one"
