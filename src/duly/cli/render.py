@@ -215,7 +215,7 @@ def _times(job: JobView, look: Look) -> list[tuple[str, str]]:
 
     late = ""
     if job.started is not None:
-        late = f", {times.span(max(0, job.started - job.due))} after its due"
+        late = f", {times.span(max(0, job.started - job.due))} late"
     return [
         ("created", at(job.created)),
         ("due", at(job.due)),

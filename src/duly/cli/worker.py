@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,11 @@ def banner(ready: ReadyInfo) -> list[str]:
         ("lease", f"{ready.lease:g} s"),
     ]
     lines = ["", f"duly {ready.version}  {clean(ready.name)}@{clean(ready.host)}  pid {ready.pid}", ""]
-    lines += [f"  {label:<8}{clean(value)}" for label, value in facts]
+    for label, value in facts:
+        lines += textwrap.wrap(
+            clean(value), 78, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10, break_on_hyphens=False,
+            break_long_words=False,
+        ) or [f"  {label}"]  # fmt: skip
     lines += ["", "  tasks"]
     lines += [f"    . {clean(task)}" for task in ready.tasks[:TASKS_SHOWN]]
     if len(ready.tasks) > TASKS_SHOWN:
