@@ -196,7 +196,7 @@ class Liveness(Base):
         assert (seen.state, seen.lost, seen.finished) == (State.FAILED, 3, T0)
         assert seen.error is not None
         assert b"signal 9" in seen.error
-        assert history(store, id) == ["lost"] * 3
+        assert history(store, id) == ["lost", "lost", "failed"]
 
     # -- rescue ----------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class Liveness(Base):
         error = msgspec.json.decode(seen.error, type=ErrorInfo)
         assert (error.type, error.module) == ("WorkerLost", "duly.errors")
         assert error.message
-        assert history(store, id) == ["lost"] * max_lost
+        assert history(store, id) == ["lost"] * (max_lost - 1) + ["failed"]
         put(store, key="k", on_conflict="error")
 
     def test_losses_and_retries_are_counted_apart(self, store: Store, clock: ManualClock) -> None:

@@ -91,7 +91,6 @@ class Managing(Base):
         id = put(store)
         take(store, worker)
         store.cancel(Filter(ids=(id,)))
-        store.close()  # durable
         clock.advance(LEASE / 1e6 + 1)
         store.rescue(3)
         assert state(store, id) == State.CANCELLED

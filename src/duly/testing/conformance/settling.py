@@ -110,7 +110,7 @@ class Settling(Base):
         assert verdicts(store.cancel(Filter(ids=(id,)))) == {id: "signalled"}
         assert settle(store, worker, lease, kind, due=T0)
         assert state(store, id) == State.CANCELLED
-        assert view(store, id).finished is not None
+        assert view(store, id).finished == T0
         assert reserve(store, worker) == []
         put(store, key="k", on_conflict="error")
 

@@ -297,6 +297,50 @@ class Waiting(Base):
         in_threads(8, settle_once)
         assert sorted(answers) == [False] * 7 + [True]
 
+    def test_a_signal_handler_that_raises_leaves_nothing_open(
+        self, store: Store, worker: int, clock: ManualClock, place: Path
+    ) -> None:
+        """A soft time limit raises in the main thread wherever it is, in the middle of a call too."""
+
+        class Limit(Exception):
+            pass
+
+        def raise_it(signum: int, frame: object) -> None:
+            raise Limit
+
+        second = store if "shared" in self.missing else self.make_store(clock, place)
+        stop = threading.Event()
+
+        def contend() -> None:
+            while not stop.is_set():
+                put(second, queue="other")
+
+        rival = threading.Thread(target=contend)
+        before = signal.signal(signal.SIGUSR1, raise_it)
+        rival.start()
+        try:
+            for i in range(150):
+                kick = threading.Timer(
+                    0.0002 * (i % 15), signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1)
+                )
+                try:
+                    kick.start()
+                    while kick.is_alive():
+                        put(store)
+                    kick.join()
+                except Limit:
+                    pass
+                kick.join()
+        finally:
+            stop.set()
+            rival.join(LONG)
+            signal.signal(signal.SIGUSR1, before)
+        assert not rival.is_alive(), "a transaction was left open"
+        in_threads(1, lambda index: put(store))
+        put(second)
+        if second is not store:
+            second.close()
+
     def test_readers_do_not_disturb_writers(self, store: Store, worker: int) -> None:
         def use(index: int) -> None:
             for _ in range(15):
