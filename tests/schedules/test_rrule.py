@@ -129,6 +129,12 @@ def test_occurrences(text: str, zone: str, after: str, expected: list[str]) -> N
         assert shown(rule.previous(instant("2100-01-01")), zone) == expected[-1]
 
 
+def test_a_step_anywhere_in_the_last_minute_of_an_hour() -> None:
+    rule = rrule("FREQ=HOURLY;BYHOUR=3", "2026-01-01T00:59:30", "UTC")
+    assert rule.previous(instant("2026-05-05T12:00")) == instant("2026-05-05T03:59:30")
+    assert rule.next_after(instant("2026-05-05T03:59:29")) == instant("2026-05-05T03:59:30")
+
+
 def test_the_start_may_be_aware_or_text() -> None:
     in_paris = rrule("FREQ=DAILY", "2026-01-30T09:30", "Europe/Paris")
     assert rrule("FREQ=DAILY", "2026-01-30T08:30+00:00", "Europe/Paris") == in_paris
