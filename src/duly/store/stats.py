@@ -20,7 +20,8 @@ _Key = tuple[int, str, str, str, str, int]  # a Rollup without its sums
 def rollup(outcomes: Iterable[Outcome]) -> list[Rollup]:
     """The rows to add for these outcomes, one per minute, queue, task, outcome, measure and bucket.
 
-    Lateness is start - due, runtime is finish - start. Attempts that never started count nothing.
+    Lateness is start - due, runtime is finish - start; both 0 if a clock set back makes them negative. Attempts
+    that never started count nothing.
     """
     sums: dict[_Key, list[int]] = {}
     for outcome in outcomes:
@@ -31,7 +32,8 @@ def rollup(outcomes: Iterable[Outcome]) -> list[Rollup]:
         finished = outcome.finished
         minute = finished // _MINUTE
         name = _NAMES[outcome.kind]
-        for measure, value in (("lateness", started - lease.due), ("runtime", finished - started)):
+        lateness, runtime = max(started - lease.due, 0), max(finished - started, 0)
+        for measure, value in (("lateness", lateness), ("runtime", runtime)):
             key = (minute, lease.queue, lease.task, name, measure, bisect_left(BUCKETS, value))
             entry = sums.get(key)
             if entry is None:

@@ -19,6 +19,8 @@ import threading
 import time
 from pathlib import Path
 
+from duly.errors import StoreUnavailable
+
 _SUN_PATH = 100  # bytes of a socket path that every Unix takes (Linux 108, macOS 104)
 _SETTLED = 50_000_000  # ns: a folder changed this recently may change again without its mtime moving
 _GONE = {errno.ECONNREFUSED, errno.ENOENT}
@@ -28,7 +30,9 @@ class Hub:
     """The wake-ups of one store in this process.
 
     1. ``listen`` makes the folder and binds a socket in it.
-    2. ``notify`` sends to every socket of the channel; the folder's listing is kept until it changes.
+    2. ``notify`` sends to every socket of the channel; the folder's listing is kept until it changes. It never
+       fails: what is lost is a hint.
+    3. ``close`` lets go of the socket it sends from; a later ``notify`` makes another.
     """
 
     def __init__(self, folder: Path, mode: int) -> None:
@@ -41,15 +45,24 @@ class Hub:
         self._base: str | None = None
 
     def listen(self, channel: str) -> SocketListener:
-        self._make_folder()
-        path = f"{self._prefix()}/{channel}-{os.getpid()}-{next(_numbers)}"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        """Raises StoreUnavailable if no socket can be made beside the file."""
+        name = f"{channel}-{os.getpid()}-{next(_numbers)}"
+        path = self.folder / name
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        sock.setblocking(False)
-        sock.bind(path)
-        os.chmod(path, self._mode)
-        return SocketListener(sock, path)
+        try:
+            self._make_folder()
+            path.unlink(missing_ok=True)
+            address = f"{self._prefix()}/{name}"
+            sock.setblocking(False)
+            sock.bind(address)
+            path.chmod(self._mode)
+            return SocketListener(sock, address, path)
+        except OSError as error:
+            sock.close()
+            raise StoreUnavailable(
+                f"wake-ups in {self.folder}: {error.strerror or error}; whoever waits for jobs or results needs to "
+                "write the folder of the store's file"
+            ) from error
 
     def notify(self, channel: str) -> None:
         for name in self._names(channel):
@@ -106,13 +119,13 @@ class Hub:
 class SocketListener:
     """A bound socket; see ``contract.Listener``."""
 
-    def __init__(self, sock: socket.socket, path: str) -> None:
+    def __init__(self, sock: socket.socket, address: str, path: Path) -> None:
         self._sock = sock
         self._path = path
         self._pid = os.getpid()
         self._poker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._poker.setblocking(False)
-        self._poker.connect(path)
+        self._poker.connect(address)
 
     def wait(self, timeout: float) -> bool:
         if not _readable(self._sock.fileno(), timeout):
@@ -132,7 +145,7 @@ class SocketListener:
         self._poker.close()
         if os.getpid() == self._pid:
             with contextlib.suppress(OSError):
-                os.unlink(self._path)
+                self._path.unlink()
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -12,8 +12,10 @@ import contextlib
 import os
 import random
 import sqlite3
+import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +27,7 @@ T = TypeVar("T")
 APPLICATION_ID = 0x64756C79  # "duly", in the header of every store file
 SCHEMA_VERSION = 1
 
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FIRST_WAIT = 0.00005  # seconds before the first retry of a lock; doubled up to _LONGEST_WAIT
 _LONGEST_WAIT = 0.005
@@ -50,9 +52,11 @@ class Database:
         self._synchronous = synchronous
         self._timeout = timeout
         self._lock = threading.RLock()
+        self.held_for_fork = False
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None  # device and inode of what is open
         self._pid = os.getpid()
+        _open_here.add(self)
 
     # -- transactions ----------------------------------------------------------------------------
 
@@ -63,8 +67,8 @@ class Database:
         with self._lock, self._translated():
             connection = self._open()
             self._check_file()
-            self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
-            try:
+            try:  # from before BEGIN: a signal handler (a soft time limit) may raise as soon as it returns
+                self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -74,9 +78,18 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """One or more reads of the latest committed state. They take no lock and wait for nobody."""
+        """One or more reads of one committed state, the latest.
+
+        They take no lock and wait for nobody, except while a process that opens or closes the file has it alone.
+        """
         with self._lock, self._translated():
-            yield self._open()
+            connection = self._open()
+            try:
+                self._patiently(lambda: self._look(connection))
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
 
     def close(self) -> None:
         with self._lock:
@@ -84,6 +97,13 @@ class Database:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def file_mode(self) -> int:
+        """The permission bits of the file; only the owner's while there is none."""
+        try:
+            return stat.S_IMODE(os.stat(self.path).st_mode)
+        except OSError:
+            return 0o600
 
     def checkpoint(self, log_bytes: int) -> None:
         """Copy the log into the file if it is larger than ``log_bytes``, without waiting for anybody."""
@@ -108,6 +128,12 @@ class Database:
                 _inherited.append(self._connection)
                 self._connection = None
             self._pid = os.getpid()
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        """Begin a read. BEGIN alone does nothing yet; what fixes the state that is seen is the first read."""
+        if not connection.in_transaction:
+            connection.execute("BEGIN")
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
 
     def _connect(self) -> sqlite3.Connection:
         self._check_place()
@@ -233,6 +259,33 @@ class Database:
         if code == sqlite3.SQLITE_IOERR:
             return StoreUnavailable(f"{where}the disk did not obey ({error}); nothing was written")
         return StoreError(f"{where}{error}")
+
+
+_open_here: weakref.WeakSet[Database] = weakref.WeakSet()
+_FORK_PATIENCE = 1.0  # seconds; who holds the lock for longer waits for another process, outside of SQLite
+
+
+def _before_fork() -> None:
+    """Fork between calls: in the child nobody would ever release a lock, ours or SQLite's, that a thread of the
+    parent held."""
+    for database in sorted(_open_here, key=id):
+        database.held_for_fork = database._lock.acquire(timeout=_FORK_PATIENCE)
+
+
+def _after_fork_in_parent() -> None:
+    for database in list(_open_here):
+        if database.held_for_fork:
+            database.held_for_fork = False
+            database._lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_open_here):
+        database.held_for_fork = False
+        database._lock = threading.RLock()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
