@@ -89,6 +89,8 @@ class SqliteStore:
             else:
                 answers = self._enqueue_plain(db, jobs, now)
         self._wake_workers(min(job.due for job in jobs), now)
+        if any(job.key is not None and job.on_conflict == "replace" for job in jobs):
+            self.notify("results")  # somebody may wait for the one that was replaced
         return answers
 
     def _enqueue_plain(self, db: sqlite3.Connection, jobs: Sequence[Job], now: int) -> list[Enqueued]:
@@ -132,9 +134,11 @@ class SqliteStore:
                 return Exchange([], [])
         with self._db.write() as db:
             in_force = self._current_rules(db)
-            refused = running.settle(db, in_force, worker, slot, outcomes) if outcomes else []
-            leases = running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else []
-        self._wake_after(outcomes, now)
+            refused = running.settle(db, in_force, worker, slot, outcomes, now) if outcomes else []
+            leases, expired = (
+                running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else ([], False)
+            )
+        self._wake_after(outcomes, expired, now)
         return Exchange(leases, refused)
 
     def next_due(self, queues: Sequence[str]) -> int | None:
@@ -419,16 +423,16 @@ class SqliteStore:
             if self._db.memory:
                 self._hub = LocalHub()
             else:
-                self._hub = Hub(Path(self.path + "-wake"), os.stat(self.path).st_mode)
+                self._hub = Hub(Path(self.path + "-wake"), self._db.file_mode())
         return self._hub
 
     def _wake_workers(self, due: int, now: int) -> None:
         if due <= now + WAKE_AHEAD:
             self._wakes().notify("work")
 
-    def _wake_after(self, outcomes: Sequence[Outcome], now: int) -> None:
+    def _wake_after(self, outcomes: Sequence[Outcome], expired: bool, now: int) -> None:
         """Callers who wait for results, and workers if something went back to the queue."""
-        if outcomes:
+        if outcomes or expired:
             self.notify("results")
             back = [lease_due for o in outcomes if (lease_due := _due_again(o)) is not None]
             if back:

@@ -28,10 +28,10 @@ def next_due(db: sqlite3.Connection, rules: Rules, queues: Sequence[str]) -> int
 
 def reserve(
     db: sqlite3.Connection, rules: Rules, worker: int, slot: int, want: int, queues: Sequence[str], now: int
-) -> list[Lease]:
-    """Up to ``want`` due jobs, marked as running on this seat under a new token."""
+) -> tuple[list[Lease], bool]:
+    """Up to ``want`` due jobs, marked as running on this seat under a new token; and whether some had expired."""
     if not db.execute(SQL["alive"], (worker,)).fetchone():
-        return []
+        return [], False
     if rules.version:
         lanes.open_lanes(db, rules, now)
     rows = _due(db, rules, want, queues, now)
@@ -43,14 +43,14 @@ def reserve(
     if rules.limits or rules.exclusive:
         rows = lanes.admit(db, rules, rows, now)
     if not rows:
-        return []
+        return [], bool(expired)
     token = int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: with the job's seq, unique for good
     db.execute(SQL["reserve"], (worker, slot, token, now, array([row[0] for row in rows])))
-    return [Lease(token, *row[:-1]) for row in rows]
+    return [Lease(token, *row[:-1]) for row in rows], bool(expired)
 
 
 def _open(rules: Rules, queues: Sequence[str]) -> str:
-    return array(queue for queue in queues if queue not in rules.paused)
+    return array(queue for queue in dict.fromkeys(queues) if queue not in rules.paused)
 
 
 def _due(db: sqlite3.Connection, rules: Rules, want: int, queues: Sequence[str], now: int) -> list[Row]:
@@ -67,7 +67,7 @@ def _due(db: sqlite3.Connection, rules: Rules, want: int, queues: Sequence[str],
 
 
 def settle(
-    db: sqlite3.Connection, rules: Rules, worker: int, slot: int, outcomes: Sequence[Outcome]
+    db: sqlite3.Connection, rules: Rules, worker: int, slot: int, outcomes: Sequence[Outcome], now: int
 ) -> list[Outcome]:
     """Write what still holds its lease, with the statistics; gives the outcomes that were refused."""
     refused: list[Outcome] = []
@@ -75,7 +75,7 @@ def settle(
     if finals and not _finish_all(db, finals):
         refused += [outcome for outcome in finals if not _finish_all(db, [outcome])]
     for outcome in outcomes:
-        if outcome.kind > _FINAL and not _give_back(db, worker, slot, outcome):
+        if outcome.kind > _FINAL and not _give_back(db, worker, slot, outcome, now):
             refused.append(outcome)
     accepted = outcomes if not refused else [o for o in outcomes if not any(o is r for r in refused)]
     if rules.version:
@@ -114,11 +114,11 @@ def _finish_all(db: sqlite3.Connection, outcomes: list[Outcome]) -> bool:
     return complete
 
 
-def _give_back(db: sqlite3.Connection, worker: int, slot: int, outcome: Outcome) -> bool:
+def _give_back(db: sqlite3.Connection, worker: int, slot: int, outcome: Outcome, now: int) -> bool:
     """A retry or a release: the job waits again, unless it was asked to cancel meanwhile."""
     lease = outcome.lease
-    if outcome.kind == Kind.RELEASED:
-        return db.execute(SQL["release"], (outcome.finished, lease.ref, lease.token)).rowcount == 1
+    if outcome.kind == Kind.RELEASED:  # it has no times of its own
+        return db.execute(SQL["release"], (now, lease.ref, lease.token)).rowcount == 1
     counted = 1 if outcome.kind == Kind.RETRY else 0
     values = (outcome.finished, outcome.due, counted, outcome.error, outcome.progress, lease.ref, lease.token)
     if db.execute(SQL["again"], values).rowcount == 0:
