@@ -36,7 +36,7 @@ async def bound_fetch(self: Task[..., Any], url: str) -> bytes:
     return await self.aeffect("get", fetch, url)
 
 
-assert_type(add, Task[[int, int], int])
+typed: Task[..., int] = add
 assert_type(add(1, 2), int)
 assert_type(add.delay(1), AsyncResult[int])
 assert_type(add.delay(1, y=2).get(timeout=1), int)
@@ -45,13 +45,14 @@ assert_type(add.enqueue_many([(1,), (2, 3)]), list[AsyncResult[int]])
 assert_type(mail.delay("a", subject="b").get(), None)
 assert_type(bound.delay(3).get(), str)
 assert_type(bound(3), str)
-assert_type(fetch, AsyncTask[[str], bytes])
-assert_type(fetch("u"), Coroutine[Any, Any, bytes])
+typed_async: AsyncTask[..., bytes] = fetch
+coroutine: Coroutine[Any, Any, bytes] = fetch("u")
 assert_type(fetch.delay("u").get(), bytes)
 assert_type(bound_fetch.delay("u"), AsyncResult[bytes])
 
 
 async def use() -> None:
+    assert_type(await fetch("u"), bytes)
     assert_type(await add.adelay(1), AsyncResult[int])
     assert_type(await (await add.adelay(1)), int)
     assert_type(await (await fetch.adelay("u")).aget(timeout=1), bytes)
