@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_right
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -31,7 +31,6 @@ REACH = 2 * 86_400
 
 _CHUNK = 25  # changes are looked for in chunks of 2**25 s, 388 days, and remembered
 _PROBE = 2 * 86_400  # since 1900 no zone changed its clocks twice within 95 hours, so none hides between probes
-_EPOCH = datetime(1970, 1, 1)
 
 Stretch = tuple[int, int, int]
 """(start, end, offset) in seconds: from start, included, to end, not included, reading = second + offset."""
@@ -104,8 +103,9 @@ class Zone:
         return high
 
     def _look_up(self, second: int) -> int:
-        moment = datetime.fromtimestamp(second, self._info)
-        return (moment.replace(tzinfo=None) - (_EPOCH + timedelta(seconds=second))) // timedelta(seconds=1)
+        offset = datetime.fromtimestamp(second, self._info).utcoffset()
+        assert offset is not None  # a ZoneInfo always knows
+        return offset.days * 86_400 + offset.seconds
 
 
 @lru_cache(maxsize=1024)
