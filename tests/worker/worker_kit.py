@@ -116,10 +116,10 @@ class Shop:
         self.workers.append(worker)
         return worker.wait_ready() if wait else worker
 
-    def add(self, task: str, *args: Any, **job: Any) -> str:
+    def add(self, name: str, *args: Any, **job: Any) -> str:
         """Store a job of this task; gives its id."""
         data = json.dumps([args, {}]).encode()
-        wanted = {"id": new_id(), "task": f"worker_tasks.{task}", "due": self.store.now(), "args": data} | job
+        wanted = {"id": new_id(), "task": f"worker_tasks.{name}", "due": self.store.now(), "args": data} | job
         return self.store.enqueue([Job(**wanted)])[0].id
 
     def job(self, id: str) -> JobView:
