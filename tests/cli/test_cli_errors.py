@@ -72,6 +72,7 @@ def test_help_and_version_need_nothing(duly: Duly) -> None:
     nothing = {"DULY_STORE": ""}
     text = duly("--help", env=nothing).out
     assert "tomorrow 09:00" in text
+    assert max(map(len, text.splitlines())) <= 80
     for verb in ("worker", "jobs", "show", "cancel", "move", "retry", "result", "call", "purge", "status", "forget",
                  "prune", "tasks", "config", "version"):  # fmt: skip
         assert f"\n  {verb} " in text

@@ -47,7 +47,9 @@ def run(args: Sequence[str] | None) -> int:
 def _run(session: Session, args: Sequence[str] | None) -> int:
     try:
         status = Root().main(args, prog_name="duly", obj=session, standalone_mode=False)
-    except click.Abort:
+    except click.Abort as abort:
+        if abort.__cause__ is None:  # at a question, whose line is not ended yet
+            click.echo(err=True)
         return INTERRUPTED
     except click.ClickException as error:
         error.show()

@@ -59,7 +59,7 @@ def when_due(session: Session, eta: str | None, countdown: str | None) -> int | 
 @click.option("--countdown", metavar="SPAN", help="Due after this long, e.g. 90 (seconds), 10m, 1h30m.")
 @click.option("--expires", metavar="TIME", help="Not to be started at or after this time.")
 @click.option("-Q", "--queue", metavar="QUEUE", help="Instead of the task's own queue.")
-@click.option("--priority", type=click.IntRange(0, 9), help="9 runs first.")
+@click.option("--priority", type=click.IntRange(0, 9), metavar="0-9", help="9 runs first.")
 @click.option("--key", metavar="KEY", help="Only if no live job holds this key.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: id and whether it was stored.")
 @pass_session

@@ -25,7 +25,9 @@ def purge(session: Session, queues: tuple[str, ...], force: bool, as_json: bool)
     found = collect(session.store, Filter(states=WAITING, queues=names or None))
     where = _where(session, names)
     if found.ids:
-        session.confirm(f"Cancel {plural(len(found.ids), 'waiting job')} of {where} ({found.described()})?", force)
+        session.confirm(
+            f"Cancel {plural(len(found.ids), 'waiting job')} of {where} ({found.described()})?", force, "--force"
+        )
     cancelled = 0
     for some in batches(found.ids):
         answers = session.store.cancel(Filter(ids=some, states=WAITING))

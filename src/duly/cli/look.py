@@ -30,7 +30,7 @@ def look(session: Session) -> Look:
 @click.command(cls=Verb)
 @filter_options
 @click.option("--order", type=click.Choice(["newest", "due"]), default="newest", help="Which first. [newest]")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many on a page.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, metavar="N", help="How many on a page. [50]")
 @click.option("--after", metavar="PAGE", help="Go on after a page: what that page said at its end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line; times in µs since 1970 UTC.")
 @pass_session

@@ -42,12 +42,13 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
 TIMES = f"""\b
 Times
 {FORMS}
-Without an offset they are read in the time zone of --tz, else of the app, else in UTC."""
+Without an offset they are read in the zone of --tz, else of the app, else UTC."""
 
 STATUS = """\b
 Exit status
-  0 done   1 not all of it (too late, unknown job, failed job)   2 usage or settings
-  69 no worker alive   74 the store failed   75 not finished yet   130 Ctrl-C"""
+  0   done                     1   not all of it (too late, unknown, failed)
+  2   wrong usage or setting   69  no worker alive
+  74  the store failed         75  not finished yet   130  Ctrl-C"""
 
 
 class Verb(click.Command):

@@ -151,12 +151,12 @@ class Session:
         except times.BadTime as error:
             raise click.BadParameter(str(error), param_hint=f"'{option}'") from None
 
-    def confirm(self, question: str, yes: bool) -> None:
+    def confirm(self, question: str, yes: bool, option: str = "--yes") -> None:
         """Go on, or leave: status 1 when the answer is no, a usage error when nobody can answer."""
         if yes:
             return
         if not sys.stdin.isatty():
-            raise click.UsageError(f"{question} Nobody can answer here (no terminal); add --yes to go on.")
+            raise click.UsageError(f"{question} Nobody can answer here (no terminal); add {option} to go on.")
         if not click.confirm(question, err=True):
             self.note("Nothing was changed.")
             self.leave(NOT_DONE)

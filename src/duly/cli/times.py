@@ -14,10 +14,11 @@ from decimal import Decimal
 from duly.clock import MICROS, from_micros, to_micros
 
 FORMS = """\
-  now, +1h30m, -10m                          from now (units: w d h m s ms)
-  18:00, "today 18:00", "tomorrow 09:00"     by the clock on the wall
-  2026-11-21, "2026-11-21 09:00"             with an offset: "2026-11-21 09:00 +02:00"
-  2026-11-21T09:00:00Z, @1763715600          UTC; seconds since 1970"""
+  now, +1h30m, -10m                        from now (units: w d h m s ms)
+  18:00, "today 18:00", "tomorrow 09:00"   by the clock on the wall
+  2026-11-21, "2026-11-21 09:00"           the same, of a date
+  "2026-11-21 09:00 +02:00"                with an offset
+  2026-11-21T09:00:00Z, @1763715600        UTC; seconds since 1970"""
 """The forms an instant may have, for help pages and error messages."""
 
 SPAN_FORMS = "90 (seconds), 90s, 10m, 1h30m, 2d, 1w, 250ms"

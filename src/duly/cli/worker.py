@@ -74,7 +74,8 @@ def worker(session: Session, /, queues: tuple[str, ...], pool: str | None, name:
     if session.app_spec is None:
         raise click.UsageError(NO_APP)
     if pool in CELERY_POOLS:
-        session.note(f"Pool {pool!r} is {CELERY_POOLS[pool]!r} here.")
+        session.note(f"Pool {pool!r} is {CELERY_POOLS[pool]!r} here{', one job at once' if pool == 'solo' else ''}.")
+        settings["concurrency"] = settings["concurrency"] or (1 if pool == "solo" else None)
     names = tuple(part.strip() for given in queues for part in given.split(",") if part.strip())
     options = WorkerOptions(
         app=session.app_spec,
