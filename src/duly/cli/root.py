@@ -42,7 +42,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
 TIMES = f"""\b
 Times
 {FORMS}
-Without an offset they are read in the zone of --tz, else of the app, else UTC."""
+Without an offset: read in the zone of --tz, else of the app, else in UTC."""
 
 STATUS = """\b
 Exit status
