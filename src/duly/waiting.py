@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 
 from duly.clock import SYSTEM, Clock
+from duly.errors import StoreUnavailable
 from duly.job import Result
 from duly.store.contract import Listener, Store
 
@@ -36,6 +37,17 @@ class Wait:
         self.tell = tell
 
 
+class _Watch:
+    """What one thread serves. Its fields are the watcher's, under the watcher's lock."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.waits: set[Wait] = set()
+        self.fresh = False  # somebody came since the last look
+        self.closing = False
+        self.thread: threading.Thread
+
+
 class Watcher:
     """Tells those who wait for the jobs of one store.
 
@@ -53,72 +65,82 @@ class Watcher:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._waits: set[Wait] = set()
-        self._listener: Listener | None = None
-        self._thread: threading.Thread | None = None
-        self._fresh = False  # somebody came since the last look
-        self._closing = False
+        self._watch: _Watch | None = None  # of the thread that takes new waits; None: there is none
 
     def watch(self, wait: Wait) -> None:
         """Tell ``wait`` when its job has ended. Raises StoreError if the store cannot be listened to."""
         with self._lock:
-            self._closing = False
-            if self._thread is None:
-                self._listener = self._store().listen("results")
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._listener,), name="duly-results", daemon=True
-                )
-                self._thread.start()
-            self._waits.add(wait)
-            self._fresh = True
-            listener = self._listener
-        assert listener is not None
-        listener.poke()
+            watch = self._watch or self._start()
+            watch.waits.add(wait)
+            watch.fresh = True
+            watch.listener.poke()
 
     def unwatch(self, wait: Wait) -> None:
         """Stop waiting; ``tell`` may be running at this moment."""
         with self._lock:
-            self._waits.discard(wait)
+            if self._watch is not None:
+                self._watch.waits.discard(wait)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread; whoever still waits gets a StoreError."""
         with self._lock:
-            thread, listener, self._closing = self._thread, self._listener, True
-        if thread is not None and listener is not None:
-            listener.poke()
-            thread.join()
+            watch = self._watch
+            if watch is None:
+                return
+            watch.closing = True
+            watch.listener.poke()
+        watch.thread.join()
 
-    def _run(self, listener: Listener) -> None:
-        poll, idle_since = FIRST_POLL, None
+    def _start(self) -> _Watch:
+        watch = _Watch(self._store().listen("results"))
+        watch.thread = threading.Thread(target=self._run, args=(watch,), name="duly-results", daemon=True)
+        watch.thread.start()
+        self._watch = watch
+        return watch
+
+    def _run(self, watch: _Watch) -> None:
+        reason: Exception = StoreUnavailable("the app was closed while somebody waited for a result")
+        try:
+            self._serve(watch)
+        except Exception as exc:  # whatever it is, those who wait must hear of it
+            reason = exc
+        with self._lock:
+            if self._watch is watch:
+                self._watch = None
+        watch.listener.close()
+        for wait in watch.waits:
+            wait.tell(reason)
+
+    def _serve(self, watch: _Watch) -> None:
+        """Look and sleep, until closed or long idle."""
+        poll, busy_at = FIRST_POLL, self._clock.monotonic()
         while True:
+            now = self._clock.monotonic()
             with self._lock:
-                if self._fresh:
-                    poll, idle_since, self._fresh = FIRST_POLL, None, False
-                elif not self._waits and idle_since is None:
-                    idle_since = self._clock.monotonic()
-                idle = idle_since is not None and self._clock.monotonic() - idle_since >= LINGER
-                if self._closing or idle:
-                    self._thread = self._listener = None
-                    break
-                ids = {wait.id for wait in self._waits}
+                if watch.fresh:
+                    poll, watch.fresh = FIRST_POLL, False
+                busy_at = now if watch.waits else busy_at
+                if watch.closing or now - busy_at >= LINGER:
+                    self._watch = None  # from here on this thread takes nobody new
+                    return
+                ids = [*{wait.id for wait in watch.waits}]
             if ids:
-                self._look(list(ids))
-            listener.wait(poll)
+                self._look(watch, ids)
+            watch.listener.wait(poll)
             poll = min(poll * 2, LAST_POLL)
-        listener.close()
 
-    def _look(self, ids: list[str]) -> None:
+    def _look(self, watch: _Watch, ids: list[str]) -> None:
         answers: dict[str, Answer] = {}
         try:
             store = self._store()
             for start in range(0, len(ids), CHUNK):
                 chunk = ids[start : start + CHUNK]
                 answers.update(zip(chunk, store.results(chunk), strict=True))
-        except Exception as exc:  # whatever it is, those who wait must hear of it
+        except Exception as exc:  # the store's trouble is the trouble of all who wait
             answers = dict.fromkeys(ids, exc)
         with self._lock:
-            told = [wait for wait in self._waits if wait.id in answers and _ended(answers[wait.id])]
-            self._waits.difference_update(told)
+            told = [wait for wait in watch.waits if wait.id in answers and _ended(answers[wait.id])]
+            watch.waits.difference_update(told)
         for wait in told:
             wait.tell(answers[wait.id])
 

@@ -21,6 +21,7 @@ from duly import (
     JobUnknown,
     RetriesExhausted,
     StaleLease,
+    StoreError,
     Task,
 )
 from duly.job import Progress
@@ -357,3 +358,24 @@ def test_waiting_in_a_forked_child(app: Duly, tasks: Any, worker: MakeWorker) ->
     os.read(reading, 1)
     mini.run_due()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_closing_the_app_ends_a_wait(app: Duly, tasks: Any) -> None:
+    result = tasks.add.apply_async((1, 1), countdown=100)
+    errors: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            result.get(timeout=60)
+        except StoreError as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    pause = threading.Event()
+    while app.watcher._watch is None or not app.watcher._watch.waits:
+        pause.wait(0.005)
+    app.close()
+    thread.join(30)
+    assert "was closed" in str(errors[0])
+    assert result.state == "scheduled"  # and it opens again
