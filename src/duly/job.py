@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import enum
 import os
+import random
 import time
 from typing import Literal
 
@@ -423,34 +424,17 @@ Bucket i holds values <= BUCKETS[i] and > BUCKETS[i-1]; index 52 holds everythin
 any percentile within 25 % of the truth."""
 
 
-class _IdSource:
-    """UUIDv7 (RFC 9562): 48 bits of milliseconds, then 12 bits of the millisecond's fraction (its
-    method 3), then 62 random bits. Random bytes are drawn in blocks, because a call to the kernel for
-    each id would cost more than the rest; a fork drops the block, or two processes would share it."""
-
-    def __init__(self) -> None:
-        self._pool = b""
-        self._at = 0
-
-    def reset(self) -> None:
-        self.__init__()  # type: ignore[misc]
-
-    def new(self) -> str:
-        at = self._at
-        self._at = at + 8
-        chunk = self._pool[at : at + 8]
-        if len(chunk) < 8:
-            self._pool = pool = os.urandom(4096)
-            self._at = 8
-            chunk = pool[:8]
-        nanos = time.time_ns()
-        millis, rest = divmod(nanos, 1_000_000)
-        head = (millis << 16) | 0x7000 | (rest * 4096 // 1_000_000)
-        tail = int.from_bytes(chunk, "big") & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
-        text = f"{head:016x}{tail:016x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+_random = random.Random()  # our own: a program that seeds the shared one must not get the same ids again
+os.register_at_fork(after_in_child=_random.seed)
 
 
-_ids = _IdSource()
-os.register_at_fork(after_in_child=_ids.reset)
-new_id = _ids.new
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits of the millisecond's fraction (its method 3), 62 random.
+
+    Safe from any thread: ``getrandbits`` is one step. Random enough to be unique, not to be a secret.
+    """
+    millis, rest = divmod(time.time_ns(), 1_000_000)
+    bits = _random.getrandbits
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of an f-string
+        millis >> 16, millis & 0xFFFF, rest * 4096 // 1_000_000, 0x8000 | bits(14), bits(48)
+    )  # fmt: skip
