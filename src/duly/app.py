@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -11,21 +12,28 @@ from types import FrameType, MappingProxyType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
 from zoneinfo import ZoneInfo
 
+from duly import periodic
 from duly import store as stores
 from duly.call import CallOptions, Defaults, due_of, make_job
 from duly.client import Client
 from duly.clock import SYSTEM, Clock
 from duly.codec import Codec
 from duly.config import Settings, did_you_mean, store_url
+from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
-from duly.job import Answer, Change, Filter, Flag, Page
+from duly.job import Answer, Change, Filter, Flag, Job, Page, Schedule
+from duly.periodic import Periodic, PeriodicOptions, Schedules
+from duly.messages import OnLate
 from duly.result import AsyncResult
 from duly.store.contract import Order, Store
+from duly.sync import Appointment, SyncReport, sync
 from duly.task import AsyncTask, Task, TaskOptions, make_task
 from duly.waiting import Watcher
+from duly.why import why
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 EVERY_JOB = Filter()
 
@@ -83,6 +91,7 @@ class Duly:
             self.conf.timezone = timezone
         self._file = _caller_file()
         self._registry: dict[str, Task[..., Any]] = {}
+        self._periodic: list[Periodic] = []
         self._lock = threading.Lock()
         self._store: Store | None = None
         self.client = Client(lambda: self.store)
@@ -195,13 +204,54 @@ class Duly:
         task = self._registry.get(name)
         if task is not None:
             return task.apply_async(args, kwargs, **options)
-        data = Codec(name, None).encode_args(args, kwargs or {})
+        return AsyncResult(self.client.enqueue(self.make_job(name, args, kwargs or {}, options)).id, self)
+
+    def make_job(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
+        """The job of a call by name, not stored. Raises what :meth:`Task.delay` does, but no StoreError."""
+        task = self._registry.get(name)
+        if task is not None:
+            return task.make_job(args, kwargs, options)
+        data = Codec(name, None).encode_args(args, kwargs)
         flags = (Flag.AT_MOST_ONCE if self.conf.task_at_most_once else 0) | (
             Flag.IGNORE_RESULT if self.conf.task_ignore_result else 0
         )
         defaults = Defaults(name, self.conf.task_default_queue, self.conf.task_default_priority, int(flags), None)
-        job = make_job(defaults, data, options, self.now(), self.zone)
-        return AsyncResult(self.client.enqueue(job).id, self)
+        return make_job(defaults, data, options, self.now(), self.zone)
+
+    # -- recurring work --------------------------------------------------------------------------
+
+    @property
+    def schedules(self) -> Schedules:
+        """The recurring work in the store: list, add, change, pause, remove."""
+        return Schedules(self)
+
+    def periodic(
+        self,
+        rule: object,
+        /,
+        *,
+        name: str | None = None,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[PeriodicOptions],
+    ) -> Callable[[F], F]:
+        """Call a task by a rule, ``@app.periodic(crontab(minute=0))`` above or below ``@app.task``.
+
+        ``rule``: crontab(), cron(), rrule(), solar(), or a period as seconds or a timedelta. ``name``: of the
+        schedule; the task's unless given. Workers declare what their app says when they start.
+        """
+
+        def attach(target: F) -> F:
+            self._periodic.append(
+                {"target": target, "name": name, "rule": rule, "args": args, "kwargs": kwargs, "options": options}
+            )
+            return target
+
+        return attach
+
+    def declared_schedules(self) -> list[Schedule]:
+        """What ``beat_schedule`` and ``@app.periodic`` say. Raises ConfigError."""
+        return periodic.declared(self, self._periodic)
 
     def AsyncResult(self, id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
         """The job of that id."""
@@ -237,6 +287,23 @@ class Duly:
     def retry(self, which: str | Filter) -> list[Answer]:
         """Run finished jobs again; each answers."""
         return self.store.retry(_which(which))
+
+    def sync(self, namespace: str, wanted: Mapping[str, Appointment], late: OnLate = "run") -> SyncReport:
+        """Make the waiting jobs of ``namespace`` what is wanted, by key; says for each what was done (docs/sync.md).
+
+        One transaction. ``late="skip"`` makes no job for an appointment whose time has passed. Raises TypeError,
+        ValueError, EncodeError for an appointment that is wrong, before anything is changed, and StoreError.
+        """
+        return sync(self, namespace, wanted, late)
+
+    def why(self, id: str) -> str:
+        """One sentence: why this job has not run, or what became of it. Raises JobUnknown."""
+        return why(self.store, id, self.zone)
+
+    @functools.cached_property
+    def control(self) -> Control:
+        """Remote control and inspection of workers, queues and limits."""
+        return Control(lambda: self.store, self.clock)
 
 
 def _which(which: str | Filter) -> Filter:

@@ -14,6 +14,7 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -84,6 +85,20 @@ def _zone(value: Any) -> str:
     return str(value)
 
 
+def _annotations(value: Any) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(name, str) and isinstance(options, Mapping) for name, options in value.items()
+    ):
+        raise ValueError('expected options by task name, like {"tasks.add": {"rate_limit": "10/m"}}')
+    return MappingProxyType({name: MappingProxyType(dict(options)) for name, options in value.items()})
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError("expected a dict with names as keys")
+    return dict(value)
+
+
 def _maybe(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
@@ -113,6 +128,19 @@ class Setting(Generic[T]):
         except ValueError as exc:
             raise ConfigError(f"setting {self.name} = {value!r}: {exc}") from None
         object.__setattr__(instance, "changed", {**instance.changed, self.name: checked})
+
+
+class Table(Setting[dict[str, Any]]):
+    """A setting that is a dict of its owner's, so that entries may be added to it in place."""
+
+    def __init__(self) -> None:
+        super().__init__({}, _table)
+
+    def __get__(self, instance: Settings | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        own: dict[str, Any] = instance.__dict__.setdefault("_tables", {}).setdefault(self.name, {})
+        return instance.changed.get(self.name, own)
 
 
 class Settings(MutableMapping[str, Any]):
@@ -148,6 +176,9 @@ class Settings(MutableMapping[str, Any]):
     task_max_retries = Setting[int | None](3, _maybe(_whole(0)))
     """How often a task may ask to be run again; None: for ever."""
 
+    task_annotations = Setting[Mapping[str, Mapping[str, Any]]](MappingProxyType({}), _annotations)
+    """Options of tasks by their names, "*" for every task; they stand above those in the code."""
+
     task_at_most_once = Setting[bool](False, _flag)
     """A job whose worker died while it ran ends uncertain, instead of being run again."""
 
@@ -156,6 +187,9 @@ class Settings(MutableMapping[str, Any]):
 
     failed_expires = Setting[float](30 * 86_400.0, _seconds())
     """Seconds for which failed and uncertain jobs are kept: 30 days."""
+
+    beat_schedule = Table()
+    """Recurring work: name to a dict with the keys task, schedule, args, kwargs, options and those of schedules."""
 
     worker_concurrency = Setting[int | None](None, _maybe(_whole(1)))
     """Jobs a worker runs at once; None: as many as there are CPUs."""

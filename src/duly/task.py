@@ -15,12 +15,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack
 
+import msgspec
+
 from duly import eager, retry
 from duly.call import Call, CallOptions, Defaults, check_names, due_of, make_job
 from duly.codec import Codec
 from duly.config import did_you_mean
 from duly.errors import ConfigError, RetriesExhausted, Retry
 from duly.job import Flag, Job, Progress, new_id
+from duly.rates import parse_rate
 from duly.request import Request, current
 from duly.result import AsyncResult
 
@@ -53,6 +56,9 @@ class TaskOptions(TypedDict, total=False):
     at_most_once: bool
     ignore_result: bool
     expires: float | None  # seconds from the call
+    rate_limit: str | float | None  # starts over all workers: "10/m", or per second
+    max_concurrency: int | None  # running at once, over all workers
+    limit_key: Callable[..., object] | None  # called with the arguments; both limits then hold for each key by itself
 
 
 class Task(Generic[P, R]):
@@ -71,7 +77,8 @@ class Task(Generic[P, R]):
         self.bind = bind
         self.fn = fn
         self.codec = Codec(name, fn, skip_first=bind)
-        self.options = options
+        self._declared = options
+        self._annotated: tuple[Mapping[str, Any], TaskOptions] = ({}, options)
         self._defaults_of: Mapping[str, Any] | None = None
         self._defaults: Defaults
         self.run: Callable[..., Any] = functools.partial(fn, self) if bind else fn
@@ -85,6 +92,20 @@ class Task(Generic[P, R]):
         return self.run(*args, **kwargs)  # type: ignore[no-any-return]
 
     # -- its settings ----------------------------------------------------------------------------
+
+    @property
+    def options(self) -> TaskOptions:
+        """What was declared, with what the setting ``task_annotations`` says instead. Raises ConfigError."""
+        annotations, options = self._annotated
+        if annotations is not self.app.conf.task_annotations:
+            annotations = self.app.conf.task_annotations
+            added = {**annotations.get("*", {}), **annotations.get(self.name, {})}
+            if "name" in added:
+                raise ConfigError(f"task_annotations for {self.name}: a task's name cannot be changed there")
+            _check_options(self.name, added)  # type: ignore[arg-type]
+            options = {**self._declared, **added}  # type: ignore[typeddict-item]
+            self._annotated = (annotations, options)
+        return options
 
     @property
     def queue(self) -> str:
@@ -143,7 +164,7 @@ class Task(Generic[P, R]):
 
         Raises TypeError and EncodeError for arguments that do not fit, StoreError.
         """
-        return self._send(self._job(args, kwargs, _NO_OPTIONS))
+        return self._send(self.make_job(args, kwargs, _NO_OPTIONS))
 
     def apply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
@@ -152,17 +173,17 @@ class Task(Generic[P, R]):
 
         Raises, further, ValueError for options out of range and DuplicateKey.
         """
-        return self._send(self._job(args, kwargs or {}, options))
+        return self._send(self.make_job(args, kwargs or {}, options))
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """:meth:`delay` for coroutines: the event loop is not blocked while the job is stored."""
-        return await self._asend(self._job(args, kwargs, _NO_OPTIONS))
+        return await self._asend(self.make_job(args, kwargs, _NO_OPTIONS))
 
     async def aapply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """:meth:`apply_async` for coroutines."""
-        return await self._asend(self._job(args, kwargs or {}, options))
+        return await self._asend(self.make_job(args, kwargs or {}, options))
 
     def enqueue_many(
         self, calls: Iterable[Sequence[Any] | Call], **options: Unpack[CallOptions]
@@ -187,9 +208,18 @@ class Task(Generic[P, R]):
 
         return await asyncio.to_thread(self.enqueue_many, calls, **options)
 
-    def _job(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
+    def make_job(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
+        """The job of a call, not stored. Raises what :meth:`delay` does, but no StoreError."""
         data = self.codec.encode_args(args, kwargs)
-        return self._made(self.defaults(), data, options, self.app.now())
+        return self.limited(self._made(self.defaults(), data, options, self.app.now()), args, kwargs)
+
+    def limited(self, job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
+        """The job with the key that ``limit_key`` gives for its arguments, as text; None: no key."""
+        limit_key = self.options.get("limit_key")
+        if limit_key is None:
+            return job
+        key = limit_key(*args, **kwargs)
+        return job if key is None else msgspec.structs.replace(job, limit_key=str(key))
 
     def _made(self, defaults: Defaults, data: bytes, options: CallOptions, now: int) -> Job:
         if options or defaults.expires is not None:
@@ -215,9 +245,11 @@ class Task(Generic[P, R]):
         for call in calls:
             if isinstance(call, Call):
                 options: Any = {**shared, **call.options}
-                jobs.append(self._made(defaults, encode(call.args, call.kwargs), options, now))
+                job = self._made(defaults, encode(call.args, call.kwargs), options, now)
+                jobs.append(self.limited(job, call.args, call.kwargs))
             else:
-                jobs.append(self._made(defaults, encode(_arguments(call), {}), shared, now))
+                job = self._made(defaults, encode(_arguments(call), {}), shared, now)
+                jobs.append(self.limited(job, call, {}))
         if app.conf.task_always_eager:
             return [eager.run(self, job) for job in jobs]
         return [AsyncResult(answer.id, app, self) for answer in app.client.enqueue_bulk(jobs)]
@@ -337,6 +369,14 @@ def _limit(value: Any) -> bool:
     return value is None or (_number(value) and value > 0)
 
 
+def _rate(value: Any) -> bool:
+    try:
+        parse_rate(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -363,6 +403,9 @@ _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "at_most_once": (lambda v: isinstance(v, bool), "True or False"),
     "ignore_result": (lambda v: isinstance(v, bool), "True or False"),
     "expires": (_limit, "seconds above 0, or None"),
+    "rate_limit": (_rate, '"10/m", a number (per second), or None'),
+    "max_concurrency": (lambda v: v is None or (_whole(v) and v > 0), "a whole number above 0, or None"),
+    "limit_key": (lambda v: v is None or callable(v), "a function of the task's arguments, or None"),
 }
 _CHECKS = {name: check for name, (check, _) in _OPTIONS.items()}
 _EXPECTED = {name: expected for name, (_, expected) in _OPTIONS.items()}

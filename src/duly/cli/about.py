@@ -102,6 +102,8 @@ def settings(session: Session) -> list[tuple[str, Any, str]]:
     rows = []
     for name, value in app.conf.items():
         source = "app" if name in app.conf.changed else "default"
+        if name == "beat_schedule":
+            value = {each: repr(entry) for each, entry in value.items()}
         if name == "store":
             value, source = app.store_url, _store_source(session, source)
         rows.append((name, value, source))

@@ -257,7 +257,7 @@ class Store(Protocol):
         ...
 
     def set_time_limit(self, limit: TimeLimit) -> None:
-        """Put a task's time limits in force for the jobs that start from now on, in place of what was set before."""
+        """Put a task's time limits in force for jobs that start from now on, in place of what was set before."""
         ...
 
     def time_limits(self) -> list[TimeLimit]:
@@ -306,6 +306,10 @@ class Store(Protocol):
 
     def due_schedules(self, until: int) -> list[Schedule]:
         """The schedules whose ``next`` is not after ``until`` and that are not paused, earliest first."""
+        ...
+
+    def next_schedule(self) -> int | None:
+        """The earliest ``next`` of the schedules that are not paused."""
         ...
 
     def occur(self, advances: Sequence[Advance]) -> list[int | None]:

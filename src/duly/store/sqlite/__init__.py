@@ -353,6 +353,11 @@ class SqliteStore:
         with self._db.read() as db:
             return recurring.due(db, until)
 
+    def next_schedule(self) -> int | None:
+        with self._db.read() as db:
+            (earliest,) = db.execute(SQL["next_schedule"]).fetchone()
+        return None if earliest is None else int(earliest)
+
     def occur(self, advances: Sequence[Advance]) -> list[int | None]:
         now = self.now()
         with self._db.write() as db:

@@ -404,6 +404,9 @@ WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name
 SELECT name, owner, revision, paused, next, last, info FROM schedules
 WHERE paused = 0 AND next <= ? ORDER BY next
 
+-- :name next_schedule
+SELECT min(next) FROM schedules WHERE paused = 0 AND next IS NOT NULL
+
 -- :name pause_schedule
 UPDATE schedules SET paused = 1, revision = ?, next = ? WHERE name = ?
 
