@@ -51,7 +51,7 @@ def test_choosing_nothing_or_twice_is_refused(duly: Duly, store: Store) -> None:
     assert "which jobs?" in duly("cancel").err
     assert "not both" in duly("cancel", job.id, "-Q", "default").err
     none = duly("cancel", "-Q", "empty", "-y")
-    assert (none.status, none.err) == (0, "No jobs match; nothing was changed.\n")
+    assert (none.status, none.err) == (0, "No such jobs. Queue 'empty' has no live jobs. Nothing was changed.\n")
 
 
 def test_move_changes_what_it_was_told_and_keeps_the_rest(duly: Duly, store: Store) -> None:

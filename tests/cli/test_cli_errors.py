@@ -30,6 +30,14 @@ from duly.store.contract import Store
         (["jobs", "--after", "garbage"], "garbage"),
         (["jobs", "--workdir", "/nonesuch"], "/nonesuch"),
         (["worker"], "no app given"),
+        (["worker", "-A", "x", "--lease", "1ms"], "too short"),
+        (["show", ""], "an empty id"),
+        (["show", "\udcff"], "is not UTF-8"),
+        (["call", ""], "an empty name"),
+        (["call", "x", "--key", ""], "key='' is empty"),
+        (["call", "x", "--priority", "10"], "--priority"),
+        (["call", "x", "--countdown", "999999999999"], "after the year 9999"),
+        (["move", "x", "--to-queue", ""], "a queue needs a name"),
         (["tasks"], "no app given"),
         (["worker", "-A", "x", "-l", "INFOO"], "did you mean 'INFO'?"),
         (["worker", "-A", "x", "-P", "proces"], "did you mean 'process'?"),
@@ -52,6 +60,7 @@ def test_without_a_store_the_three_ways_are_told(duly: Duly) -> None:
 def test_a_queue_without_jobs_is_perhaps_a_typo(duly: Duly, store: Store) -> None:
     a_job(store, queue="crawl")
     assert "did you mean 'crawl'?" in duly("jobs", "-Q", "crwal").err
+    assert "did you mean 'crawl'?" in duly("cancel", "-Q", "crwal", "--yes").err
 
 
 def test_a_store_that_is_none_is_told_with_status_74(duly: Duly, tmp_path: Path) -> None:

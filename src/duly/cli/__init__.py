@@ -45,8 +45,10 @@ def run(args: Sequence[str] | None) -> int:
 
 
 def _run(session: Session, args: Sequence[str] | None) -> int:
+    words = list(sys.argv[1:] if args is None else args)
     try:
-        status = Root().main(args, prog_name="duly", obj=session, standalone_mode=False)
+        _check_words(words)
+        status = Root().main(words, prog_name="duly", obj=session, standalone_mode=False)
     except click.Abort as abort:
         if abort.__cause__ is None:  # at a question, whose line is not ended yet
             click.echo(err=True)
@@ -61,6 +63,13 @@ def _run(session: Session, args: Sequence[str] | None) -> int:
     except DulyError as error:
         return _say(error, 1)
     return status if isinstance(status, int) else 0
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse bytes that are no UTF-8: no id, name or value in a store can be one."""
+    for word in words:
+        if not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word):
+            raise click.UsageError(f"{word!r} is not UTF-8")
 
 
 def _say(error: DulyError, status: int) -> int:

@@ -104,14 +104,16 @@ def call(
 def _job(session: Session, name: str, data: bytes, options: CallOptions) -> Job:
     """The job of a call: of the app's task with its own defaults, or of a bare name."""
     now = session.store.now()
-    if session.app_spec is None:
-        return make_job(Defaults(name, "default", 0, 0, None), data, options, now, UTC)
-    task = session.app.find(name)
+    if not name:
+        raise click.UsageError("an empty name names no task")
+    task = session.app.find(name) if session.app_spec is not None else None
     try:
-        checked = task.codec.encode_args(*task.codec.decode_args(data))
-    except (TypeError, EncodeError, DecodeError) as error:
+        if task is None:
+            return make_job(Defaults(name, "default", 0, 0, None), data, options, now, UTC)
+        data = task.codec.encode_args(*task.codec.decode_args(data))
+        return make_job(task.defaults(), data, options, now, UTC)
+    except (TypeError, ValueError, EncodeError, DecodeError) as error:
         raise click.UsageError(clean(str(error))) from None
-    return make_job(task.defaults(), checked, options, now, UTC)
 
 
 @click.command(cls=Verb)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from duly.cli.call import json_option, when_due
 from duly.cli.root import Verb
-from duly.cli.select import Wanted, batches, collect, filter_options, narrowed, resolve
+from duly.cli.select import Wanted, batches, collect, filter_options, narrowed, resolve, why_nothing
 from duly.cli.session import NOT_DONE, Session, pass_session
 from duly.cli.text import clean, plural
 from duly.job import Answer, Change, Filter
@@ -86,6 +86,8 @@ def move(
         raise click.UsageError(
             "nothing to change: give --eta, --countdown, --to-queue, --priority, --args or --kwargs"
         )
+    if to_queue == "":
+        raise click.BadParameter("a queue needs a name", param_hint="'--to-queue'")
     chosen = choose(session, "Move", ids, wanted, WAITING, yes)
     if positional is None and keyword is None:
         change(session, chosen, lambda some: session.store.move(Filter(ids=some), wish), as_json)
@@ -131,9 +133,12 @@ def choose(
         return resolve(session.store, ids)
     if not wanted:
         raise click.UsageError("which jobs? Give ids, or filter options such as --queue, --task and --state")
-    found = collect(session.store, narrowed(wanted.filter(session), states))
+    which = narrowed(wanted.filter(session), states)
+    found = collect(session.store, which)
     if found.ids:
         session.confirm(f"{what} {plural(len(found.ids), 'job')} ({found.described()})?", yes)
+    else:
+        session.note(f"{why_nothing(session, which)} Nothing was changed.")
     return found.ids
 
 
@@ -145,9 +150,7 @@ def change(session: Session, ids: Sequence[str], apply: Apply, as_json: bool) ->
         answers = [answered.get(one) or Answer(one, "unknown") for one in some]
         tally.update(answer.verdict for answer in answers)
         _print_answers(session, answers, as_json)
-    if not tally:
-        session.note("No jobs match; nothing was changed.")
-    elif len(ids) > 1:
+    if len(ids) > 1:
         session.note(", ".join(f"{n:,} {verdict}" for verdict, n in tally.items()))
     if any(verdict not in DONE for verdict in tally):
         session.leave(NOT_DONE)

@@ -10,10 +10,10 @@ import click
 from duly.cli.data import full_data, job_data
 from duly.cli.render import PLAIN_SYMBOLS, SYMBOLS, Look, job_lines, show_lines
 from duly.cli.root import Verb
-from duly.cli.select import Wanted, filter_options, find
+from duly.cli.select import Wanted, filter_options, find, why_nothing
 from duly.cli.session import Session, pass_session
-from duly.cli.text import clean, did_you_mean, plural
-from duly.job import Filter, Page
+from duly.cli.text import plural
+from duly.job import Page
 
 
 def look(session: Session) -> Look:
@@ -47,20 +47,8 @@ def jobs(session: Session, wanted: Wanted, order: str, limit: int, after: str | 
         session.print(*job_lines(page.jobs, shown))
         session.note(f"{plural(len(page.jobs), 'job')}. Times: {session.zone.key}.")
     else:
-        session.note(_nothing(session, which))
+        session.note(why_nothing(session, which))
     _next_page(session, page)
-
-
-def _nothing(session: Session, which: Filter) -> str:
-    """Why the list is empty, as far as the store can tell."""
-    if which == Filter():
-        return f"No jobs in this store: {clean(session.store.url)}"
-    known = [count.queue for count in session.store.counts()]
-    for queue in which.queues or ():
-        if queue not in known:
-            hint = did_you_mean(queue, known)
-            return f"No such jobs. Queue {clean(queue)!r} has no live jobs{hint or '.'}"
-    return "No such jobs."
 
 
 def _next_page(session: Session, page: Page) -> None:

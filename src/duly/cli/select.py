@@ -164,3 +164,15 @@ def batches(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
 def narrowed(which: Filter, states: Sequence[str]) -> Filter:
     """``which``, limited to ``states`` unless it says itself which states it means."""
     return which if which.states is not None else msgspec.structs.replace(which, states=tuple(states))
+
+
+def why_nothing(session: Session, which: Filter) -> str:
+    """Why no job matches, as far as the store can tell."""
+    if which == Filter():
+        return f"No jobs in this store: {clean(session.store.url)}"
+    known = [count.queue for count in session.store.counts()]
+    for queue in which.queues or ():
+        if queue not in known:
+            hint = did_you_mean(queue, known)
+            return f"No such jobs. Queue {clean(queue)!r} has no live jobs{hint or '.'}"
+    return "No such jobs."
