@@ -1,0 +1,225 @@
+"""Random histories: the same calls to a store and to the model, compared after each. Needs hypothesis.
+
+Whatever the history, the two agree on every answer and on every job, and
+
+- no job is lost, and none appears;
+- no job has two live leases;
+- a stale token never wins;
+- at most one live job holds a key;
+- what is final changes only by ``retry``;
+- ``next_due`` and the order of reserving are right.
+
+A subclass gives ``make_store(clock)``, and ``Subclass.TestCase`` is the test.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from duly.errors import DuplicateKey
+from duly.job import Change, Filter, Flag, Job, Kind, Lease, Outcome, WorkerInfo
+from duly.store.contract import Store
+from duly.testing.clock import START, ManualClock
+from duly.testing.model import DuplicateKeyError, Model
+
+LEASE = 10_000_000
+MAX_LOST = 3
+QUEUES = ("a", "b")
+STEP = 1_000_000
+
+ids = st.integers(0, 14).map(lambda n: f"job{n}")
+keys = st.sampled_from([None, None, "k", "l"])
+steps = st.integers(-4, 8).map(lambda n: n * STEP)
+orders = st.sampled_from([("a", "b"), ("b", "a"), ("a",)])
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """The rules; see the module's text."""
+
+    def make_store(self, clock: ManualClock) -> Store:
+        """A new, empty store that reads ``clock``."""
+        raise NotImplementedError("a subclass gives make_store(clock)")
+
+    @initialize()
+    def begin(self) -> None:
+        self.clock = ManualClock(START)
+        self.store = self.make_store(self.clock)
+        self.model = Model(START)
+        self.leases: list[tuple[Lease, int]] = []  # every lease ever given, with the model's number of it
+        self.register()
+        self.register()
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+
+    # -- producing -------------------------------------------------------------------------------
+
+    @rule(
+        batch=st.lists(
+            st.tuples(
+                ids, keys, st.sampled_from(["skip", "replace", "error"]), steps, st.sampled_from([0, 0, 5, 9]),
+                st.sampled_from(QUEUES), st.sampled_from([None, None, 2 * STEP]),
+                st.sampled_from([0, 0, int(Flag.AT_MOST_ONCE)]),
+            ),
+            min_size=1, max_size=4,
+        )
+    )  # fmt: skip
+    def enqueue(self, batch: list[Any]) -> None:
+        now = self.clock.now()
+        jobs = [
+            Job(
+                id=id, task="t", due=now + ahead, key=key, on_conflict=conflict, priority=priority, queue=queue,
+                expires=None if expires is None else now + ahead + expires, flags=flags,
+            )
+            for id, key, conflict, ahead, priority, queue, expires, flags in batch
+        ]  # fmt: skip
+        try:
+            wanted = self.model.enqueue(jobs)
+        except DuplicateKeyError:
+            try:
+                self.store.enqueue(jobs)
+            except DuplicateKey:
+                return
+            raise AssertionError("a key that is held was stored twice") from None
+        assert [(one.id, one.stored) for one in self.store.enqueue(jobs)] == wanted
+
+    # -- running ---------------------------------------------------------------------------------
+
+    @rule(data=st.data(), slot=st.integers(0, 1), want=st.integers(0, 4), queues=orders)
+    def reserve(self, data: st.DataObject, slot: int, want: int, queues: tuple[str, ...]) -> None:
+        worker = self._a_worker(data)
+        self._reserved(self.store.exchange(worker, slot, [], want, queues).leases, worker, slot, want, queues)
+
+    def _reserved(self, leases: list[Lease], worker: int, slot: int, want: int, queues: tuple[str, ...]) -> None:
+        wanted = self.model.reserve((worker, slot), want, queues)
+        assert [lease.id for lease in leases] == [entry.job.id for entry in wanted]
+        for lease, entry in zip(leases, wanted, strict=True):
+            assert (lease.attempt, lease.retries, lease.lost) == (entry.attempt, entry.retries, entry.lost)
+            assert lease.due == entry.due <= self.clock.now()
+            assert all(old.token != lease.token for old, _ in self.leases if old.id == lease.id)
+            self.leases.append((lease, entry.lease))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), want=st.integers(0, 2), queues=orders, slot=st.integers(0, 1))
+    def settle(self, data: st.DataObject, want: int, queues: tuple[str, ...], slot: int) -> None:
+        """Any leases ever given, live or stale, each with some outcome, and a reserve in the same call."""
+        worker = self._a_worker(data)
+        picked = data.draw(st.lists(st.sampled_from(range(len(self.leases))), min_size=1, max_size=4))
+        now = self.clock.now()
+        outcomes, accepted = [], {}
+        for index in picked:
+            kind = data.draw(st.sampled_from([kind for kind in Kind if kind != Kind.LOST]))
+            lease = self.leases[index][0]
+            due = now + data.draw(steps)
+            outcomes.append(Outcome(lease=lease, kind=kind, started=now, finished=now, due=due))
+        # Final ones first: which of two outcomes for one lease counts is the store's to choose.
+        if len({outcome.lease.id for outcome in outcomes}) < len(outcomes):
+            outcomes, picked = outcomes[:1], picked[:1]
+        for index, outcome in zip(picked, outcomes, strict=True):
+            accepted[id(outcome)] = self.model.settle(
+                outcome.lease.id, self.leases[index][1], outcome.kind, outcome.due
+            )
+        answer = self.store.exchange(worker, slot, outcomes, want, queues)
+        assert {id(o) for o in answer.refused} == {key for key, taken in accepted.items() if not taken}
+        self._reserved(answer.leases, worker, slot, want, queues)
+
+    # -- liveness and time -----------------------------------------------------------------------
+
+    @rule()
+    def register(self) -> None:
+        worker = self.store.register(WorkerInfo(name="w", host="h", pid=1), LEASE)
+        assert worker not in self.model.workers
+        self.model.workers[worker] = self.clock.now() + LEASE
+
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        worker = self._a_worker(data)
+        renewal = self.store.renew(worker, LEASE)
+        assert renewal.alive == self.model.renew(worker, LEASE)
+        asked = {e.job.id for e in self.model._held(worker) if e.cancel}
+        assert {cancel.id for cancel in renewal.cancels} == (asked if renewal.alive else set())
+
+    @rule(data=st.data())
+    def unregister(self, data: st.DataObject) -> None:
+        worker = self._a_worker(data)
+        self.store.unregister(worker)
+        self.model.unregister(worker)
+
+    @rule(data=st.data(), slot=st.integers(0, 1), started=st.lists(ids, max_size=6))
+    def abandon(self, data: st.DataObject, slot: int, started: list[str]) -> None:
+        worker = self._a_worker(data)
+        held = self.model.abandon((worker, slot), started, MAX_LOST)
+        answer = self.store.abandon(worker, slot, started, b"{}", MAX_LOST)
+        assert {one.id for one in answer} == held
+
+    @rule(data=st.data(), name_one=st.booleans())
+    def rescue(self, data: st.DataObject, name_one: bool) -> None:
+        dead = [self._a_worker(data)] if name_one else []
+        answer = self.store.rescue(MAX_LOST, dead)
+        assert {one.id for one in answer} == self.model.rescue(MAX_LOST, dead)
+        assert all(one.state == self.model.entries[one.id].state for one in answer)
+
+    @rule(seconds=st.integers(1, 6))
+    def time_passes(self, seconds: int) -> None:
+        self.model.now = self.clock.advance(seconds)
+
+    def _a_worker(self, data: st.DataObject) -> int:
+        return data.draw(st.sampled_from(sorted(self.model.workers)))
+
+    # -- managing --------------------------------------------------------------------------------
+
+    @rule(chosen=st.lists(ids, min_size=1, max_size=4, unique=True), terminate=st.booleans())
+    def cancel(self, chosen: list[str], terminate: bool) -> None:
+        answers = self.store.cancel(Filter(ids=tuple(chosen)), terminate)
+        assert [(one.id, one.verdict) for one in answers] == [(id, self.model.cancel(id)) for id in chosen]
+
+    @rule(
+        chosen=st.lists(ids, min_size=1, max_size=4, unique=True),
+        ahead=st.none() | steps,
+        queue=st.sampled_from([None, *QUEUES]),
+        priority=st.sampled_from([None, 0, 9]),
+    )
+    def move(self, chosen: list[str], ahead: int | None, queue: str | None, priority: int | None) -> None:
+        due = None if ahead is None else self.clock.now() + ahead
+        change = Change(due=due, queue=queue, priority=priority)
+        answers = self.store.move(Filter(ids=tuple(chosen)), change)
+        assert [(one.id, one.verdict) for one in answers] == [(id, self.model.move(id, change)) for id in chosen]
+
+    @rule(chosen=ids)
+    def retry(self, chosen: str) -> None:
+        [answer] = self.store.retry(Filter(ids=(chosen,)))
+        assert answer.verdict == self.model.retry(chosen)
+
+    @rule(back=st.integers(0, 5), failed_back=st.integers(0, 5))
+    def prune(self, back: int, failed_back: int) -> None:
+        before, failed_before = self.clock.now() - back * STEP, self.clock.now() - failed_back * STEP
+        assert self.store.prune(before, failed_before, 1000) == self.model.prune(before, failed_before)
+
+    # -- what holds always -----------------------------------------------------------------------
+
+    @invariant()
+    def the_store_has_the_models_jobs(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        seen = {
+            v.id: (v.state, v.due, v.queue, v.priority, v.attempt, v.retries, v.lost, v.cancelling)
+            for v in self.store.jobs(Filter(), limit=1000).jobs
+        }
+        wanted = {
+            id: (
+                e.state, e.due, e.queue, e.priority, e.attempt, e.retries, e.lost,
+                e.cancel and not e.state.final,
+            )
+            for id, e in self.model.entries.items()
+        }  # fmt: skip
+        assert seen == wanted
+
+    @invariant()
+    def next_due_is_right(self) -> None:
+        if hasattr(self, "model"):
+            for queues in (("a",), ("a", "b")):
+                assert self.store.next_due(queues) == self.model.next_due(queues)

@@ -1,0 +1,29 @@
+"""Random histories on SQLite against the model.
+
+``ci`` (the default) always runs the same examples; HYPOTHESIS_PROFILE=deep looks further, with new ones.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+import duly.store
+from duly.store import Store
+from duly.testing.clock import ManualClock
+from duly.testing.machine import StoreMachine
+
+PROFILES = {
+    "ci": settings(derandomize=True, max_examples=150, stateful_step_count=40, deadline=None, database=None),
+    "deep": settings(max_examples=5000, stateful_step_count=80, deadline=None, database=None),
+}
+
+
+class SqliteMachine(StoreMachine):
+    def make_store(self, clock: ManualClock) -> Store:
+        return duly.store.open("sqlite:///:memory:", clock=clock)
+
+
+TestSqliteModel = SqliteMachine.TestCase
+TestSqliteModel.settings = settings(
+    PROFILES[os.environ.get("HYPOTHESIS_PROFILE", "ci")], suppress_health_check=list(HealthCheck)
+)
