@@ -11,9 +11,10 @@ import threading
 
 import msgspec
 
+from duly import scheduler
 from duly.clock import MICROS, Clock
-from duly.errors import StoreError
-from duly.job import Rescued, WorkerInfo
+from duly.errors import ConfigError, StoreError
+from duly.job import Rescued, Schedule, WorkerInfo
 from duly.store import Store
 from duly.worker import proctree
 
@@ -31,13 +32,17 @@ class Terms(msgspec.Struct, frozen=True):
     max_lost: int
     keep: float | None  # seconds to keep succeeded and cancelled jobs; None: for ever
     keep_failed: float | None
+    app: str = ""  # its name, and what its code says of recurring work
+    schedules: tuple[Schedule, ...] = ()
 
 
 class Maintenance:
-    """Rescues, prunes and keeps the store in shape.
+    """Rescues, prunes, makes the jobs of schedules and keeps the store in shape.
 
-    1. ``start``: at once it gives back the jobs of workers of this host whose process is gone.
-    2. Each second the store's own housekeeping; every third of a lease a rescue; each minute a prune.
+    1. ``start``: at once it gives back the jobs of workers of this host whose process is gone, and declares the
+       app's schedules.
+    2. Each second the store's own housekeeping; every third of a lease a rescue; each minute a prune; the
+       scheduler when it has something to do, and at least every 10 s.
     3. ``close``.
     """
 
@@ -46,6 +51,8 @@ class Maintenance:
         self._terms = terms
         self._clock = clock
         self._boot = namespace()
+        self._scheduler = scheduler.Scheduler(store)
+        self._declared = False
         self._closed = threading.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
@@ -58,7 +65,7 @@ class Maintenance:
         self._thread.join(timeout=1)
 
     def _run(self) -> None:
-        next_rescue, next_prune = 0.0, 0.0
+        next_rescue, next_prune, next_tick = 0.0, 0.0, 0.0
         while True:
             now = self._clock.monotonic()
             try:
@@ -68,6 +75,8 @@ class Maintenance:
                 if now >= next_prune:
                     self._prune()
                     next_prune = now + _PRUNE_EVERY
+                if now >= next_tick:
+                    next_tick = now + self._tick()
                 self._store.maintain()
                 self._failing = False
             except StoreError as exc:
@@ -86,6 +95,19 @@ class Maintenance:
         if worker.expires == 0 or worker.host != self._terms.host or not worker.boot or worker.boot != self._boot:
             return False
         return proctree.birth(worker.pid) != worker.born
+
+    def _tick(self) -> float:
+        """Make what schedules ask for; gives the seconds until it has to be done again."""
+        if not self._declared:
+            try:
+                scheduler.declare(self._store, self._terms.app, self._terms.schedules)
+            except ConfigError as exc:
+                log.error("%s; the schedules of app %s stay as they were", exc, self._terms.app)
+            self._declared = True
+        again = self._scheduler.tick()
+        if again is None:
+            return scheduler.EVERY / MICROS
+        return min(max(again - self._store.now(), 0), scheduler.EVERY) / MICROS
 
     def _prune(self) -> None:
         now = self._store.now()
