@@ -40,11 +40,13 @@ from duly.errors import (
 )
 from duly.job import Filter
 from duly.result import AsyncResult
+from duly.sync import Appointment, SyncReport
 from duly.task import AsyncTask, Task
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Appointment",
     "AsyncResult",
     "AsyncTask",
     "Call",
@@ -68,6 +70,7 @@ __all__ = [
     "StoreError",
     "StoreTooNew",
     "StoreUnavailable",
+    "SyncReport",
     "Task",
     "TaskNotRegistered",
     "TimeLimitExceeded",

@@ -22,8 +22,8 @@ from duly.config import Settings, did_you_mean, store_url
 from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
 from duly.job import Answer, Change, Filter, Flag, Job, Page, Schedule
-from duly.periodic import Periodic, PeriodicOptions, Schedules
 from duly.messages import OnLate
+from duly.periodic import Periodic, PeriodicOptions, Schedules
 from duly.result import AsyncResult
 from duly.store.contract import Order, Store
 from duly.sync import Appointment, SyncReport, sync

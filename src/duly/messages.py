@@ -52,7 +52,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class TimeLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """A task's time limits as set at run time, in seconds. They stand above what the code says; None: no limit."""
+    """A task's time limits as set at run time, in seconds: 0 is no limit, None leaves what the code says."""
 
     task: str
     soft: float | None = None

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +27,7 @@ from duly.errors import (
 )
 from duly.failure import encode_error
 from duly.job import Flag, Kind, Lease, Options, Outcome
+from duly.messages import TimeLimit
 from duly.request import Request, current
 from duly.task import Task
 from duly.worker.board import NO_RETRY, Board
@@ -50,7 +50,7 @@ class Recipe:
 
     __slots__ = ("decode", "encode", "fn", "hard", "is_async", "plain", "soft", "task", "time_policy")
 
-    def __init__(self, task: Task[..., Any], go: Go) -> None:
+    def __init__(self, task: Task[..., Any], go: Go, override: TimeLimit | None) -> None:
         self.task = task
         self.fn: Callable[..., Any] = task.run
         self.decode = task.codec.decode_args
@@ -58,6 +58,9 @@ class Recipe:
         self.is_async = task.is_async
         self.soft = task.soft_time_limit or go.soft_time_limit
         self.hard = task.time_limit or go.time_limit
+        if override is not None:  # 0: no limit
+            self.soft = self.soft if override.soft is None else override.soft or None
+            self.hard = self.hard if override.hard is None else override.hard or None
         self.plain = self.soft is None and self.hard is None
         self.time_policy = task.retry_policy.covers(TimeLimitExceeded())
 
@@ -85,14 +88,21 @@ class Attempts:
         self._go = go
         self._board = board
         self._clock = clock
+        self._instant = clock.now
         self._store = app.store
         self._recipes: dict[str, Recipe] = {}
+        self._time_limits: dict[str, TimeLimit] = {}  # set at run time
         self._log = JobLog()
         logging.getLogger().addHandler(self._log)
 
     def close(self) -> None:
         """Stop listening to what is logged."""
         logging.getLogger().removeHandler(self._log)
+
+    def set_time_limits(self, limits: Sequence[TimeLimit]) -> None:
+        """For the jobs that start from now on. From any thread."""
+        self._time_limits = {limit.task: limit for limit in limits}
+        self._recipes = {}
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -179,7 +189,7 @@ class Attempts:
             lease,
             _SUCCEEDED,
             begun.started,
-            time.time_ns() // 1000 + self.offset,
+            self._instant() + self.offset,
             result,
             None,
             0,
@@ -248,7 +258,7 @@ class Attempts:
         task = self._app.tasks.get(name)
         if task is None:
             return None
-        recipe = self._recipes[name] = Recipe(task, self._go)
+        recipe = self._recipes[name] = Recipe(task, self._go, self._time_limits.get(name))
         return recipe
 
     def _limits(self, recipe: Recipe, lease: Lease, now: float) -> tuple[float | None, float, float]:
@@ -266,7 +276,7 @@ class Attempts:
         return soft, 0.0 if hard is None else now + hard, again
 
     def _now(self) -> int:
-        return self._clock.now() + self.offset
+        return self._instant() + self.offset
 
 
 def _known_tasks(lease: Lease, names: Collection[str]) -> str:

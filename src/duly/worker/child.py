@@ -25,8 +25,9 @@ class Child:
     4. Gone; the supervisor buries it.
     """
 
-    def __init__(self, slot: int, generation: int, mark: str, load: Load) -> None:
+    def __init__(self, slot: int, generation: int, mark: str, load: Load, now: float) -> None:
         self.slot = slot
+        self.born = now  # monotonic
         self.mark = f"{proctree.EXECUTOR_MARK}={mark}/{slot}/{generation}"
         self.worker: int | None = None  # the incarnation it runs jobs for
         self.hello = False

@@ -14,11 +14,12 @@ import subprocess
 from duly.clock import Clock
 from duly.errors import StoreError
 from duly.job import Cancel
+from duly.messages import TimeLimit
 from duly.store import Store
 from duly.worker import burial, link, maintenance
 from duly.worker.burial import Grave
 from duly.worker.child import Child
-from duly.worker.link import Go, Hello, Load, Stop
+from duly.worker.link import Go, Hello, Load, Serve, Stop
 from duly.worker.options import Plan, WorkerOptions
 from duly.worker.reload import Watcher
 from duly.worker.selection import Loop
@@ -28,6 +29,7 @@ log = logging.getLogger("duly.worker")
 _TICK = 0.25  # seconds between two looks at the boards
 _WEIGH = 0.5  # seconds between two looks at the memory
 _BURY_AGAIN = 0.5  # seconds until a burial that the store refused is tried again
+_LIVED = 30.0  # seconds; an executor that worked for so long did start well
 _LONGEST_PAUSE = 30.0  # seconds between two starts of an executor that dies at once
 
 
@@ -48,6 +50,7 @@ class Crew:
         self._children: dict[int, Child] = {}
         self._graves: dict[int, Grave] = {}
         self._plan: Plan | None = None
+        self._time_limits: list[TimeLimit] = []  # set at run time
         self._worker: int | None = None
         self._name = options.name or "worker"
         self._lease_end = 0.0
@@ -94,12 +97,12 @@ class Crew:
         load = Load(
             app=self._options.app,
             store=self._options.store,
-            workdir=self._options.workdir or os.getcwd(),
+            workdir=os.getcwd(),
             loglevel=self._options.loglevel,
-            logfile=self._options.logfile,
+            logfile=os.path.abspath(self._options.logfile) if self._options.logfile else None,
             label=f"{label}/{slot + 1}",
         )
-        child = Child(slot, next(self._generations), self._mark, load)
+        child = Child(slot, next(self._generations), self._mark, load, self._clock.monotonic())
         self._children[slot] = child
         self._loop.watch(child.link.fileno(), lambda: self._on_report(child))
         if child.pidfd is not None:
@@ -127,6 +130,19 @@ class Crew:
                 reload=self._options.reload,
             )
         )
+        child.link.send(self._serve(plan))
+
+    def change(self, plan: Plan, time_limits: list[TimeLimit]) -> None:
+        """Another number of executors, other queues or time limits, from now on; what runs is finished."""
+        self._plan, self._time_limits, self._slots = plan, time_limits, plan.executors
+        for child in self._children.values():
+            if child.slot >= self._slots and not child.leaving:
+                self._tell_to_stop(child)
+            elif child.worker is not None:
+                child.link.send(self._serve(plan))
+
+    def _serve(self, plan: Plan) -> Serve:
+        return Serve(queues=plan.queues, time_limits=self._time_limits)
 
     # -- what children say ---------------------------------------------------------------------------
 
@@ -142,7 +158,6 @@ class Crew:
         if isinstance(report, link.Hello):
             child.hello = True
             self.hello = self.hello or report
-            self._failures = 0
             if self._watcher is not None:
                 self._watcher.add(report.files)
             self._send_off(child)
@@ -167,11 +182,23 @@ class Crew:
         if resisting:
             log.error("executor %d: %d of its processes cannot be ended", child.slot + 1, resisting)
         self._dig(child, code)
-        if not child.hello:
-            self._failed_start(child, code)
-        elif child.reason is None and code:
-            log.error("executor %d, pid %d: %s", child.slot + 1, child.pid, burial.describe(code))
+        self._judge(child, code)
         child.close()
+
+    def _judge(self, child: Child, code: int) -> None:
+        """Say how it ended, and put the next start off if it did not even come to a job."""
+        if child.reason is not None or child.leaving or not code:
+            return
+        if child.hello:
+            log.error("executor %d, pid %d: %s", child.slot + 1, child.pid, burial.describe(code))
+        if not child.hello and self.hello is None:
+            self.failed_to_start = self.failed_to_start or (
+                f"the executor ended while it loaded {self._options.app}: {burial.describe(code)}"
+            )
+        elif self._clock.monotonic() - child.born > _LIVED or child.running():
+            self._failures = 0
+        else:
+            self._put_off(child)
 
     def _hear_last_words(self, child: Child) -> None:
         child.link.set_nonblocking()
@@ -206,22 +233,15 @@ class Crew:
             text=text,
         )
 
-    def _failed_start(self, child: Child, code: int) -> None:
-        if self._stopping or child.reason is not None:
-            return
-        if self.hello is None:
-            self.failed_to_start = self.failed_to_start or (
-                f"the executor ended while it loaded {self._options.app}: {burial.describe(code)}"
-            )
-            return
+    def _put_off(self, child: Child) -> None:
         self._failures += 1
-        pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE)
-        self._not_before = self._clock.monotonic() + pause
-        if self._watcher is not None:
+        if self._watcher is not None and not child.hello:
             self._watcher.wait_for_change()
             log.error("waiting for the source to change")
-        else:
-            log.error("executor %d did not start; next try in %g s", child.slot + 1, pause)
+            return
+        pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE)
+        self._not_before = self._clock.monotonic() + pause
+        log.error("executor %d did not start well; next try in %g s", child.slot + 1, pause)
 
     def bury_the_dead(self, store: Store | None) -> None:
         """Write off in the store what dead executors held."""
@@ -334,6 +354,13 @@ class Crew:
 
     def has_children(self) -> bool:
         return bool(self._children)
+
+    def pids(self) -> list[int]:
+        return [child.pid for _, child in sorted(self._children.items())]
+
+    def running(self) -> int:
+        """How many jobs run."""
+        return sum(len(child.running()) for child in self._children.values())
 
     def is_busy(self) -> bool:
         return any(child.running() for child in self._children.values())

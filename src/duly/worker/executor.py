@@ -24,14 +24,17 @@ import traceback
 from types import FrameType
 from typing import Protocol
 
+import msgspec
+
 from duly.app import Duly
 from duly.clock import SYSTEM
 from duly.errors import DulyError
+from duly.limits import declared
 from duly.loading import load_app
 from duly.worker import logs, proctree, reload
 from duly.worker.attempt import Attempts
 from duly.worker.board import Board
-from duly.worker.link import Cancel, Failed, Files, Go, Hello, Link, Load, Stop, orders
+from duly.worker.link import Cancel, Failed, Files, Go, Hello, Link, Load, Order, Serve, orders
 from duly.worker.seat import Seat
 
 log = logging.getLogger("duly.worker")
@@ -79,6 +82,9 @@ class Executor:
         self._load: Load | None = None
         self._go: Go | None = None
         self._pool: Pool | None = None
+        self._seat: Seat | None = None
+        self._attempts: Attempts | None = None
+        self._serve: Serve | None = None
         self._ordered = threading.Condition()
         self._stopped = False
         self._early_cancels: list[str] = []
@@ -105,8 +111,6 @@ class Executor:
         try:
             logs.configure(load.loglevel, load.logfile, load.label)
             os.chdir(load.workdir)
-            if load.workdir not in sys.path:
-                sys.path.insert(0, load.workdir)
             app = load_app(load.app)
             if load.store:
                 app.conf.store = load.store
@@ -138,6 +142,10 @@ class Executor:
             max_tasks=conf.worker_max_tasks_per_child,
             max_memory=conf.worker_max_memory_per_child,
             files=reload.source_files(load.workdir),
+            limits=declared(app.tasks.values()),
+            app=app.name,
+            schedules=tuple(app.declared_schedules()),
+            conf=msgspec.to_builtins(dict(conf), enc_hook=repr),
         )
 
     def _work(self, app: Duly, go: Go) -> None:
@@ -146,7 +154,9 @@ class Executor:
         attempts = Attempts(app, go, self._board, SYSTEM)
         pool = make_pool(go, seat, self._board, attempts)
         with self._ordered:
-            self._pool = pool
+            self._pool, self._seat, self._attempts = pool, seat, attempts
+            if self._serve is not None:
+                self._change(self._serve)
             for job in self._early_cancels:
                 pool.cancel(job)
         if not self._stopped:
@@ -183,13 +193,15 @@ class Executor:
         proctree.kill(f"{proctree.EXECUTOR_MARK}={os.environ[proctree.EXECUTOR_MARK]}")
         _leave_at_once()
 
-    def _obey(self, order: Load | Go | Cancel | Stop) -> None:
+    def _obey(self, order: Order) -> None:
         with self._ordered:
             if isinstance(order, Load):
                 self._load = order
             elif isinstance(order, Go):
                 self._board = Board(self._board_fd, order.slots)
                 self._go = order
+            elif isinstance(order, Serve):
+                self._change(order)
             elif isinstance(order, Cancel):
                 self._cancel(order.job)
             elif self._pool is not None:
@@ -198,6 +210,12 @@ class Executor:
             else:  # nothing to finish
                 _leave_at_once()
             self._ordered.notify_all()
+
+    def _change(self, serve: Serve) -> None:
+        self._serve = serve
+        if self._seat is not None and self._attempts is not None:
+            self._seat.serve(serve.queues)
+            self._attempts.set_time_limits(serve.time_limits)
 
     def _cancel(self, job: str) -> None:
         if self._pool is None:

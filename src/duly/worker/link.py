@@ -6,6 +6,7 @@ message    fields                                     meaning
 *supervisor to executor*
 load       :class:`Load`                              import the app, say hello
 go         :class:`Go`                                run jobs for this worker incarnation
+serve      :class:`Serve`                             from now on: these queues, these time limits
 cancel     job, reason                                a running job was asked to stop
 stop                                                  finish what runs, release the rest, leave
 *executor to supervisor*
@@ -20,8 +21,12 @@ End of file means that the other side is gone; an executor then leaves at once.
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import msgspec
+
+from duly.job import Limit, Schedule
+from duly.messages import TimeLimit
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load", tag_field="say"):
@@ -51,6 +56,13 @@ class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go", tag_field="say"):
     reload: bool
 
 
+class Serve(msgspec.Struct, frozen=True, kw_only=True, tag="serve", tag_field="say"):
+    """What may change while an executor runs."""
+
+    queues: tuple[str, ...]
+    time_limits: list[TimeLimit]  # set at run time
+
+
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", tag_field="say"):
     job: str
 
@@ -76,6 +88,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="s
     max_tasks: int | None
     max_memory: int | None  # KiB
     files: tuple[str, ...]
+    limits: list[Limit]  # declared by its tasks
+    app: str  # its name
+    schedules: tuple[Schedule, ...]  # declared by its code
+    conf: dict[str, Any]  # every setting; what has no JSON form as text
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed", tag_field="say"):
@@ -86,7 +102,7 @@ class Files(msgspec.Struct, frozen=True, tag="files", tag_field="say"):
     names: tuple[str, ...]
 
 
-Order = Load | Go | Cancel | Stop
+Order = Load | Go | Serve | Cancel | Stop
 Report = Hello | Failed | Files
 
 _encode = msgspec.json.Encoder().encode

@@ -38,6 +38,12 @@ class Seat:
         self._next_sync = 0.0
         self._misses = 0  # looks in a row that found something due but brought nothing
 
+    def serve(self, queues: Sequence[str]) -> None:
+        """Reserve from these queues from now on. From any thread."""
+        if set(queues) != set(self._queues):
+            self._queues = list(queues)
+            self.listener.poke()
+
     def exchange(self, outcomes: Sequence[Outcome], want: int) -> list[Lease]:
         """Settle and reserve; keeps trying while the store is unavailable."""
         pause = _FIRST_PAUSE
@@ -61,8 +67,9 @@ class Seat:
                 self._report_refused(outcome)
         if answer.leases:
             self._misses = 0
-            if len(self._queues) > 1:  # the next exchange begins with another queue
-                self._queues.append(self._queues.pop(0))
+            queues = self._queues
+            if len(queues) > 1:  # the next exchange begins with another queue
+                queues.append(queues.pop(0))
         return answer.leases
 
     def idle(self) -> None:

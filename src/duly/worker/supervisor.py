@@ -26,6 +26,7 @@ from duly.job import WorkerInfo
 from duly.store import Listener, Store
 from duly.worker import guardian, logs, proctree, systemd
 from duly.worker.crew import Crew
+from duly.worker.desk import Desk
 from duly.worker.heartbeat import Heartbeat
 from duly.worker.maintenance import Maintenance, Terms, namespace
 from duly.worker.options import Plan, ReadyInfo, WorkerOptions, plan_of
@@ -72,6 +73,7 @@ class Supervisor:
         self._heartbeat: Heartbeat | None = None
         self._maintenance: Maintenance | None = None
         self._control: Listener | None = None
+        self._desk: Desk | None = None
         self._name = options.name or ""
         self._worker: int | None = None  # the incarnation; None before the first and between two
         self._old: int | None = None  # the one before, until its jobs are written off
@@ -83,6 +85,7 @@ class Supervisor:
 
     def run(self) -> int:
         logs.configure(self._options.loglevel, self._options.logfile, self._name or "worker")
+        _enter(self._options.workdir)
         _, lifeline = guardian.start(f"{proctree.WORKER_MARK}={self._mark}")
         previous = self._take_signals()
         try:
@@ -108,6 +111,7 @@ class Supervisor:
         self._crew.enforce_limits()
         self._crew.bury_the_dead(self._store)
         self._forward_cancels()
+        self._read_messages()
         if self._worker is None and self._plan is not None and not self._stops:
             self._register_again()
         self._crew.replace_the_gone()
@@ -151,13 +155,28 @@ class Supervisor:
         self._store = stores.open(plan.store)
         self._name = self._options.name or self._free_name(self._store)
         self._heartbeat = Heartbeat(stores.open(plan.store), plan.lease, self._clock, self._loop.poke)
+        self._store.declare_limits(plan.tasks, self._crew.hello.limits if self._crew.hello else [])
         self._register(plan)
         self._heartbeat.start()
-        terms = Terms(socket.gethostname(), plan.lease, plan.max_lost, plan.keep, plan.keep_failed)
+        terms = self._terms(plan)
         self._maintenance = Maintenance(stores.open(plan.store), terms, self._clock)
         self._maintenance.start()
+        self._desk = Desk(self._store, self._crew, plan, self._clock, lambda: self._stop(1))
         self._control = self._store.listen("control")
         self._loop.watch(self._control.fileno(), self._on_control)
+
+    def _terms(self, plan: Plan) -> Terms:
+        assert self._crew.hello is not None
+        hello = self._crew.hello
+        return Terms(
+            host=socket.gethostname(),
+            lease=plan.lease,
+            max_lost=plan.max_lost,
+            keep=plan.keep,
+            keep_failed=plan.keep_failed,
+            app=hello.app,
+            schedules=hello.schedules,
+        )
 
     def _register(self, plan: Plan) -> None:
         """A new incarnation, and executors to work for it."""
@@ -248,9 +267,17 @@ class Supervisor:
         if self._heartbeat is not None and self._worker is not None:
             self._crew.forward_cancels(self._heartbeat.cancels)
 
+    def _read_messages(self) -> None:
+        if self._desk is None or self._heartbeat is None or self._worker is None or self._stops:
+            return
+        self._desk.look(self._worker, self._heartbeat.renewed)
+        self._plan = self._desk.plan
+
     def _on_control(self) -> None:
         assert self._control is not None
         self._control.wait(0)
+        if self._desk is not None:
+            self._desk.hurry()
         if self._heartbeat is not None:
             self._heartbeat.hurry()
 
@@ -303,6 +330,14 @@ class Supervisor:
     def _ping_watchdog(self) -> None:
         interval = systemd.watchdog_interval()
         now = self._clock.monotonic()
-        if interval is not None and now >= self._next_watchdog:
+        if interval is not None and self._plan is not None and now >= self._next_watchdog:
             self._next_watchdog = now + interval
             systemd.notify("WATCHDOG=1")
+
+
+def _enter(folder: str | None) -> None:
+    """Make this the working directory, of which relative paths and the app's module are looked for."""
+    try:
+        os.chdir(folder or ".")
+    except OSError as exc:
+        raise ConfigError(f"working directory {folder!r}: {exc.strerror}") from None

@@ -31,13 +31,14 @@ def examine(
 
 
 def _durability(db: sqlite3.Connection, durability: str) -> Finding:
+    sentence = f"{durability[0].upper()}{durability[1:]}."
     (synchronous,) = db.execute("PRAGMA synchronous").fetchone()
     if synchronous >= 2:
-        return Finding(severity="ok", about="store", text=f"{durability}.")
+        return Finding(severity="ok", about="store", text=sentence)
     return Finding(
         severity="warning",
         about="store",
-        text=f"{durability}.",
+        text=sentence,
         help="leave synchronous=NORMAL out of the store's URL where acknowledged jobs must survive",
     )
 

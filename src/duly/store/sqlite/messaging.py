@@ -36,7 +36,10 @@ def replies(db: sqlite3.Connection, ids: Sequence[int]) -> list[Reply]:
 
 
 def set_time_limit(db: sqlite3.Connection, limit: TimeLimit) -> None:
-    db.execute(SQL["set_time_limit"], (limit.task, msgspec.json.encode(limit)))
+    if limit.soft is None and limit.hard is None:
+        db.execute("DELETE FROM time_limits WHERE task = ?", (limit.task,))
+    else:
+        db.execute(SQL["set_time_limit"], (limit.task, msgspec.json.encode(limit)))
 
 
 def time_limits(db: sqlite3.Connection) -> list[TimeLimit]:
