@@ -170,6 +170,20 @@ def test_at_most_once_ends_uncertain(shop: Shop) -> None:
     assert worker.process.poll() is None
 
 
+def test_at_most_once_is_settled_before_the_next_job_begins(shop: Shop) -> None:
+    """Or a crash of the next one would leave nobody knowing that it had run."""
+    now = shop.store.now()
+    jobs = [Job(id=new_id(), task="worker_tasks.touch", due=now) for _ in range(300)]
+    once = [Job(id=new_id(), task="worker_tasks.touch_once", due=now, flags=1) for _ in range(20)]
+    crash = Job(id=new_id(), task="worker_tasks.exit_hard", due=now)
+    shop.store.enqueue([*jobs, *once, crash])
+    shop.worker()
+    shop.wait(crash.id)
+    for job in once:
+        assert shop.wait(job.id).state == State.SUCCEEDED
+        assert shop.notes(job.id) == ["ran"]
+
+
 def test_memory_limit(shop: Shop) -> None:
     worker = shop.worker(max_memory_per_child=200 * 1024)
     job = shop.add("eat", 400)

@@ -119,7 +119,7 @@ def test_executors_that_die_while_loading_later_are_tried_again(shop: Shop, tmp_
     worker = shop.worker(app="shop_app", workdir=str(tmp_path))
     source.write_text("import os\nos._exit(9)\n")
     os.kill(eventually(worker.executors)[0], signal.SIGKILL)
-    eventually(lambda: "did not start" in worker.text())
+    eventually(lambda: "did not start well" in worker.text())
     source.write_text(APP.format(version=3))
     assert shop.wait(shop.add("version", task="shop_app.version")).result == b"3"
 

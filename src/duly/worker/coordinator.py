@@ -37,10 +37,12 @@ class Coordinator:
 
     def run(self) -> None:
         """Until told to stop and the last job is settled."""
-        while not (self._stopping and len(self._free) == self._slots):
+        while True:
             want, got = self._exchange()
             if self._ended:
                 continue
+            if self._stopping and len(self._free) == self._slots:
+                return
             if got < want:
                 self._seat.idle()
             else:

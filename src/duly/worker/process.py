@@ -102,7 +102,7 @@ class ProcessPool:
             self._busy.set()
         take, keep, run, guard = self._pending.popleft, self._done.append, self._attempts.run, self._guard
         ran = 0
-        begun = started = time.time_ns() // 1000 + self._seat.offset
+        begun = started = self._seat.now()
         try:
             while True:
                 lease = take()

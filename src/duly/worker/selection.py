@@ -43,7 +43,8 @@ class Loop:
     def turn(self, timeout: float) -> None:
         """Sleep until something happens, for ``timeout`` seconds at most, and let it be handled."""
         for key, _ in self._selector.select(timeout):
-            key.data()
+            if self._selector.get_map().get(key.fd) is key:  # not forgotten by a callback before
+                key.data()
         while self._soon:
             self._soon.popleft()()
 
