@@ -9,15 +9,15 @@ import msgspec
 from duly.errors import ConfigError
 from duly.job import STATE_NAMES, Filter
 
-_STATES = {
+_STATES = {  # "j.state >= 2" tells the planner that the index of ended jobs has them all
     "scheduled": "j.state = 0 AND j.attempt = 0 AND j.due > :now",
     "queued": "j.state = 0 AND j.attempt = 0 AND j.due <= :now",
     "retrying": "j.state = 0 AND j.attempt > 0",
     "running": "j.state = 1",
-    "succeeded": "j.state = 2",
-    "failed": "j.state = 3",
-    "cancelled": "j.state = 4",
-    "uncertain": "j.state = 5",
+    "succeeded": "j.state >= 2 AND j.state = 2",
+    "failed": "j.state >= 2 AND j.state = 3",
+    "cancelled": "j.state >= 2 AND j.state = 4",
+    "uncertain": "j.state >= 2 AND j.state = 5",
 }
 WAITING = frozenset({"scheduled", "queued", "retrying"})
 FINAL = {"succeeded": 2, "failed": 3, "cancelled": 4, "uncertain": 5}

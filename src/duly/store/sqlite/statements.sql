@@ -313,7 +313,8 @@ WHERE seq = ?
 DELETE FROM effects WHERE job = ?
 
 -- :name old
-SELECT seq FROM jobs WHERE state = ? AND finished < ? ORDER BY finished LIMIT ?
+-- "state >= 2" says what the planner cannot know of a parameter: that the index of ended jobs has them all.
+SELECT seq FROM jobs WHERE state >= 2 AND state = ? AND finished < ? ORDER BY finished LIMIT ?
 
 -- :name delete_attempts
 DELETE FROM attempts WHERE job IN (SELECT value FROM json_each(?))
