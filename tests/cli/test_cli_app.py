@@ -17,10 +17,11 @@ from duly.store.contract import Store
 TASKS = '''
 import logging
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from duly import Duly
 
 app = Duly("shop", timezone="Europe/Berlin")
+app.conf.beat_schedule = {"hourly": {"task": "shop.add", "schedule": timedelta(hours=1), "args": [1]}}
 
 @app.task
 def add(x: int, y: int = 1) -> int:
@@ -85,6 +86,7 @@ def test_tasks_and_config(duly: Duly, app: str, url: str) -> None:
     rows = {row["name"]: (row["value"], row["source"]) for row in duly("config", "-A", app, "--json").json}
     assert rows["timezone"] == ("Europe/Berlin", "app")
     assert rows["store"] == (url, "DULY_STORE")
+    assert "shop.add" in rows["beat_schedule"][0]["hourly"]
     assert rows["worker_lease"] == (10.0, "default")
     other = duly("config", "-A", app, "--store", "sqlite:///other.db", "--json").json
     assert {"name": "store", "value": "sqlite:///other.db", "source": "--store"} in other

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -124,12 +124,15 @@ class Session:
             self.err.print(text, style="dim", soft_wrap=True)
 
     def json(self, value: object) -> None:
-        """One value as one line of JSON."""
+        """One value as one line of JSON; what has no JSON form (an object among the settings) as its text."""
         import msgspec
 
         from duly.cli.text import safe_json
 
-        click.echo(safe_json(msgspec.json.encode(value)))
+        def plain(other: object) -> object:
+            return dict(other) if isinstance(other, Mapping) else str(other)
+
+        click.echo(safe_json(msgspec.json.encode(value, enc_hook=plain)))
 
     def instant(self, text: str, option: str) -> int:
         """A time a person wrote, or a usage error that names the option."""
