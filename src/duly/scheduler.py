@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -21,7 +22,7 @@ import msgspec
 
 from duly.clock import MICROS
 from duly.config import did_you_mean
-from duly.errors import ConfigError
+from duly.errors import ConfigError, StoreError
 from duly.job import Advance, Flag, Job, Schedule
 from duly.schedules import Rule, from_spec
 from duly.store.contract import Store
@@ -90,6 +91,22 @@ class Scheduler:
                 self._said.add((schedule.name, schedule.revision))
                 log.error("schedule %r makes no jobs here: %s", schedule.name, exc or type(exc).__name__)
             return None
+
+
+def run(store: Store, stop: threading.Event) -> None:
+    """Tick until ``stop`` is set; a store that does not answer is tried again each second."""
+    scheduler, failing = Scheduler(store), False
+    while not stop.is_set():
+        pause = 1.0
+        try:
+            again = scheduler.tick()
+            pause = (EVERY if again is None else min(max(again - store.now(), 0), EVERY)) / MICROS
+            failing = False
+        except StoreError as exc:
+            if not failing:
+                log.error("the store does not answer, no jobs of schedules are made: %s", exc)
+            failing = True
+        stop.wait(pause)
 
 
 def advance(schedule: Schedule, now: int) -> Advance:

@@ -18,6 +18,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
         "worker": ("worker", "Run a worker."),
         "call": ("call", "Store a job."),
+        "beat": ("schedule", "Make the jobs of schedules in a process of its own."),
     },
     "Look": {
         "jobs": ("look", "List jobs."),
@@ -35,6 +36,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "cancel": ("change", "Cancel jobs."),
         "move": ("change", "Change waiting jobs: due, queue, priority, arguments."),
         "retry": ("change", "Run finished jobs again."),
+        "schedule": ("schedule", "Look at recurring work and change it."),
         "control": ("control", "Tell workers, limits and queues what to do."),
         "purge": ("clear", "Cancel all waiting jobs of queues."),
         "forget": ("clear", "Delete finished jobs."),
