@@ -111,8 +111,8 @@ class Database:
             return
         with contextlib.suppress(OSError):
             if os.stat(self.path + "-wal").st_size > log_bytes:
-                with self.read() as connection:
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                with self._lock, self._translated():  # no transaction: inside one, SQLite refuses to checkpoint
+                    self._open().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     # -- opening ---------------------------------------------------------------------------------
 
