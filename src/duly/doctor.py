@@ -23,6 +23,8 @@ _A_PAUSE_IS_LONG = 86_400 * MICROS
 _LAPSED_FOR = 60 * MICROS  # a worker is gone that lapsed so long ago and was not rescued
 _RECENT = 86_400 * MICROS  # "the last day"
 _MANY = 20  # failed jobs in the last day
+_SCHEDULE_BEHIND = 120 * MICROS  # µs an occurrence may be made late
+_FEW = 20  # findings of one kind
 _LOOK = 1000  # jobs looked at per question
 
 
@@ -55,6 +57,7 @@ class Doctor:
         yield from self._queues()
         yield from self._tasks()
         yield from self._pauses()
+        yield from self._schedules()
         yield from self._ended_badly()
         yield self._clock_jump()
 
@@ -167,6 +170,18 @@ class Doctor:
                     f"Queue {queue!r} is paused for {span(self.now - since)}.",
                     f"`duly control resume {queue}`, if that was forgotten",
                 )
+
+    def _schedules(self) -> Iterator[Finding]:
+        behind = self.store.due_schedules(self.now - _SCHEDULE_BEHIND)
+        for schedule in behind[:_FEW]:
+            yield _error(
+                "schedules",
+                f"Schedule {schedule.name!r} is behind: its occurrence of {span(self.now - (schedule.next or 0))} ago "
+                "is not made yet.",
+                "start a worker (each makes occurrences), or `duly beat`; see its log if one is alive",
+            )
+        if not behind:
+            yield _ok("schedules", "No schedule is behind.")
 
     # -- finished jobs ---------------------------------------------------------------------------
 

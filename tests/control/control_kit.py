@@ -1,0 +1,62 @@
+"""Short names for what the tests of this folder do to a store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from duly.clock import MICROS
+from duly.job import Filter, Job, JobView, Kind, Lease, Outcome, State, WorkerInfo, new_id
+from duly.store.contract import Store
+from duly.testing.clock import START
+
+T = TypeVar("T")
+LEASE = 10 * MICROS
+PATIENCE = 20.0  # seconds
+
+
+def job(**fields: Any) -> Job:
+    return Job(**{"id": new_id(), "task": "t", "due": START} | fields)
+
+
+def put(store: Store, **fields: Any) -> str:
+    made = job(**fields)
+    store.enqueue([made])
+    return made.id
+
+
+def register(
+    store: Store, name: str = "w1", queues: Sequence[str] = ("default",), tasks: Sequence[str] = ("t",), slots: int = 1,
+    lease: int = LEASE, **fields: Any,
+) -> int:  # fmt: skip
+    info = WorkerInfo(name=name, host="h", pid=1, queues=tuple(queues), tasks=tuple(tasks), slots=slots, **fields)
+    return store.register(info, lease)
+
+
+def reserve(store: Store, worker: int, want: int = 1, queue: str = "default", slot: int = 0) -> list[Lease]:
+    return store.exchange(worker, slot, [], want, [queue]).leases
+
+
+def settle(store: Store, worker: int, lease: Lease, kind: Kind, **fields: Any) -> None:
+    now = store.now()
+    outcome = Outcome(lease=lease, kind=kind, **{"started": now, "finished": now} | fields)
+    assert store.exchange(worker, 0, [outcome], 0, []).refused == []
+
+
+def view(store: Store, id: str) -> JobView:
+    [found] = store.jobs(Filter(ids=(id,))).jobs
+    return found
+
+
+def state(store: Store, id: str) -> State:
+    return view(store, id).state
+
+
+def eventually(what: Callable[[], T]) -> T:
+    """Wait until ``what`` gives something true, and give that."""
+    end = time.monotonic() + PATIENCE
+    while not (found := what()):
+        assert time.monotonic() < end, f"did not happen within {PATIENCE} s: {what}"
+        time.sleep(0.005)
+    return found
