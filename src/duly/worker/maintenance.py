@@ -20,6 +20,7 @@ from duly.worker import proctree
 
 log = logging.getLogger("duly.worker")
 
+_RESCUE_EVERY = 0.5  # seconds: with nothing to rescue it is one short read
 _PRUNE_EVERY = 60.0  # seconds
 _PRUNE_AT_ONCE = 1000  # jobs per transaction, so that nobody waits long for the write lock
 
@@ -41,7 +42,7 @@ class Maintenance:
 
     1. ``start``: at once it gives back the jobs of workers of this host whose process is gone, and declares the
        app's schedules.
-    2. Each second the store's own housekeeping; every third of a lease a rescue; each minute a prune; the
+    2. Twice a second a rescue and the store's own housekeeping; each minute a prune; the
        scheduler when it has something to do, and at least every 10 s.
     3. ``close``.
     """
@@ -65,13 +66,11 @@ class Maintenance:
         self._thread.join(timeout=1)
 
     def _run(self) -> None:
-        next_rescue, next_prune, next_tick = 0.0, 0.0, 0.0
+        next_prune, next_tick = 0.0, 0.0
         while True:
             now = self._clock.monotonic()
             try:
-                if now >= next_rescue:
-                    self._rescue()
-                    next_rescue = now + self._terms.lease / 3
+                self._rescue()
                 if now >= next_prune:
                     self._prune()
                     next_prune = now + _PRUNE_EVERY
@@ -83,7 +82,7 @@ class Maintenance:
                 if not self._failing:
                     log.warning("maintenance of the store: %s", exc)
                 self._failing = True
-            if self._closed.wait(min(1.0, self._terms.lease / 3)):
+            if self._closed.wait(min(_RESCUE_EVERY, self._terms.lease / 3)):
                 return
 
     def _rescue(self) -> None:
