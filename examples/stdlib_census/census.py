@@ -34,7 +34,7 @@ os.environ["DULY_STORE"] = f"sqlite:///{FOLDER}/census.duly.db"
 import report  # noqa: E402 - the app reads DULY_STORE
 from tasks import app, examine, facts, keep_appointment  # noqa: E402
 
-from duly import AsyncResult, Filter  # noqa: E402
+from duly import AsyncResult  # noqa: E402
 
 APPOINTMENTS = 300
 OVER = 10.0  # seconds
@@ -99,9 +99,8 @@ def census(workers: list[Worker]) -> int:
     jobs = examine.enqueue_many([(path,) for path in paths])
     with report.bars({"files": len(jobs), "appointments": len(appointments)}) as show:
         watch(show, jobs, appointments, until=len(jobs) // 3)
-        held = jobs_of("one")
         killed = workers[0].kill()
-        show.note(f"worker one was killed with SIGKILL; it held {len(held)} job(s); a successor starts")
+        show.note("worker one is killed with SIGKILL; a successor starts")
         workers.append(Worker("successor"))
         watch(show, jobs, appointments, until=len(jobs))
     seconds = time.monotonic() - begin
@@ -115,8 +114,7 @@ def census(workers: list[Worker]) -> int:
             expected=expected,
             appointments=[(due, outcome(job)) for due, job in appointments],
             effects=effects([*jobs, *(job for _, job in appointments)]),
-            held=len(held),
-            recovered=recovery(held, killed),
+            killed=killed,
             seconds=seconds,
         )
     )
@@ -143,19 +141,22 @@ def make_appointments() -> list[tuple[int, AsyncResult[int]]]:
 def watch(show: report.Bars, jobs: list[Any], appointments: list[Any], until: int) -> None:
     """Show how far it is, until so many files are done (and at the end every appointment)."""
     deadline = time.monotonic() + PATIENCE
-    ids = {"files": [job.id for job in jobs], "appointments": [job.id for _, job in appointments]}
+    totals = {"files": len(jobs), "appointments": len(appointments)}
+    waiting = {"files": [job.id for job in jobs], "appointments": [job.id for _, job in appointments]}
     while True:
-        done = {name: ended(these) for name, these in ids.items()}
+        waiting = {name: not_ended(ids) for name, ids in waiting.items()}
+        done = {name: totals[name] - len(ids) for name, ids in waiting.items()}
         show.update(done)
-        if done["files"] >= until and (until < len(jobs) or done["appointments"] == len(appointments)):
+        if done["files"] >= until and (until < len(jobs) or done == totals):
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"not finished after {PATIENCE:g} s: {done}")
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
-def ended(ids: list[str]) -> int:
-    return sum(result is not None and result.state.final for result in app.store.results(ids))
+def not_ended(ids: list[str]) -> list[str]:
+    found = zip(ids, app.store.results(ids), strict=True)
+    return [id for id, result in found if result is None or not result.state.final]
 
 
 def wait_for_workers(count: int) -> None:
@@ -166,16 +167,10 @@ def wait_for_workers(count: int) -> None:
         time.sleep(0.02)
 
 
-def jobs_of(name: str) -> list[str]:
-    """The ids of the jobs that the worker of that name has taken and not yet settled."""
-    running = app.store.jobs(Filter(states=("running",)), limit=1000).jobs
-    return [job.id for job in running if job.worker and job.worker.startswith(f"{name}@")]
-
-
 def outcome(job: AsyncResult[Any]) -> report.Outcome:
     """What the store says of one job."""
     value = job.get(timeout=0) if job.successful() else None
-    return report.Outcome(value=value, state=job.state, attempts=len(app.store.attempts(job.id)))
+    return report.Outcome(value=value, state=job.state, attempts=app.store.attempts(job.id))
 
 
 def effects(jobs: list[AsyncResult[Any]]) -> dict[str, int]:
@@ -185,12 +180,6 @@ def effects(jobs: list[AsyncResult[Any]]) -> dict[str, int]:
             db.execute("SELECT jobs.id, count(*) FROM effects JOIN jobs ON jobs.seq = effects.job GROUP BY jobs.id")
         )
     return {job.id: counts.get(job.id, 0) for job in jobs}
-
-
-def recovery(held: list[str], killed: int) -> float:
-    """Seconds from the kill until the last of the jobs that the dead worker held had started again."""
-    starts = [attempts[-1].started or 0 for attempts in map(app.store.attempts, held)]
-    return max((start - killed) / 1e6 for start in starts) if starts else 0.0
 
 
 def serial(show: report.Bars, paths: list[str]) -> Iterator[dict[str, Any]]:
