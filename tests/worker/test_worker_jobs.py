@@ -141,6 +141,18 @@ def test_cancel_a_running_job(shop: Shop, pool: str, task: str) -> None:
     assert worker.executors() == pid
 
 
+def test_a_cancelled_job_that_is_retried_runs(shop: Shop) -> None:
+    shop.worker()
+    go = shop.folder / "go"
+    job = shop.add("busy", str(go))
+    shop.wait_note(job)
+    shop.store.cancel(Filter(ids=(job,)))
+    assert shop.wait(job).state == State.CANCELLED
+    go.touch()
+    assert shop.store.retry(Filter(ids=(job,)))[0].verdict == "retried"
+    assert shop.wait(job).state == State.SUCCEEDED
+
+
 def test_cancel_of_a_job_that_takes_no_notice(shop: Shop) -> None:
     worker = shop.worker(env={"GRACE": "0.3"})
     job = shop.add("stubborn", str(shop.folder / "never"))

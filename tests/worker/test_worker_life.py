@@ -48,6 +48,16 @@ def test_cold_stop_gives_back_what_runs(shop: Shop, signals: tuple[signal.Signal
     assert given_back.lost == 0
 
 
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_terminal_that_closes_stops_the_worker_unless_nohup_started_it(shop: Shop, nohup: bool) -> None:
+    worker = shop.worker(nohup=nohup)
+    worker.send(signal.SIGHUP)
+    if nohup:
+        assert shop.wait(shop.add("add", 1, 2)).result == b"3"
+    else:
+        assert worker.process.wait(10) == 0
+
+
 def test_interrupt_of_an_idle_worker_is_quick(shop: Shop) -> None:
     worker = shop.worker(concurrency=2)
     began = time.monotonic()

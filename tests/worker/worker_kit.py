@@ -100,7 +100,7 @@ class Shop:
         self.notes_file = folder / "notes"
         self.workers: list[Worker] = []
 
-    def worker(self, *, env: dict[str, str] | None = None, wait: bool = True, **options: Any) -> Worker:
+    def worker(self, *, env: dict[str, str] | None = None, wait: bool = True, nohup: bool = False, **options: Any) -> Worker:
         """Start a worker; by default one executor and a lease of one second."""
         number = len(self.workers)
         settings = {"app": "worker_tasks", "store": self.url, "concurrency": 1, "lease": 1.0, "loglevel": "INFO"}
@@ -108,7 +108,7 @@ class Shop:
         log, ready = self.folder / f"worker{number}.log", self.folder / f"worker{number}.ready"
         with open(log, "wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", _RUN, json.dumps(settings), str(ready)],
+                [*(["nohup"] if nohup else []), sys.executable, "-c", _RUN, json.dumps(settings), str(ready)],
                 stdout=output,
                 stderr=output,
                 env=os.environ | {"NOTES": str(self.notes_file)} | (env or {}),

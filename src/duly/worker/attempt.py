@@ -177,6 +177,7 @@ class Attempts:
             self._board.ended(slot)
         if guard.reason is not None:
             guard.take_reason()  # it was interrupted, and finished all the same
+            self.cancelled.discard(lease.id)
         result = None
         if not lease.flags & _IGNORE_RESULT:
             try:
@@ -206,6 +207,8 @@ class Attempts:
             self._board.ended(slot)
         lease, started, request = begun.lease, begun.started, begun.request
         reason = guard.take_reason()
+        if reason == "cancel":  # the same job may come again, if somebody retries it
+            self.cancelled.discard(lease.id)
         if reason is not None and isinstance(exc, asyncio.CancelledError):
             exc = exception_for(reason)
         if reason == "cancel" and isinstance(exc, JobCancelled):

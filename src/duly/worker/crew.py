@@ -128,9 +128,9 @@ class Crew:
                 time_limit=plan.time_limit,
                 max_tasks=plan.max_tasks,
                 reload=self._options.reload,
+                time_limits=self._time_limits,
             )
         )
-        child.link.send(self._serve(plan))
 
     def change(self, plan: Plan, time_limits: list[TimeLimit]) -> None:
         """Another number of executors, other queues or time limits, from now on; what runs is finished."""
@@ -139,10 +139,7 @@ class Crew:
             if child.slot >= self._slots and not child.leaving:
                 self._tell_to_stop(child)
             elif child.worker is not None:
-                child.link.send(self._serve(plan))
-
-    def _serve(self, plan: Plan) -> Serve:
-        return Serve(queues=plan.queues, time_limits=self._time_limits)
+                child.link.send(Serve(queues=plan.queues, time_limits=time_limits))
 
     # -- what children say ---------------------------------------------------------------------------
 

@@ -35,8 +35,9 @@ class Refused(Exception):
 class Desk:
     """Reads messages for one worker, incarnation after incarnation.
 
-    1. ``hurry``: there may be something; so may be after each renewal.
-    2. ``look`` obeys and answers what is there. What changes the plan goes to the crew and the registry.
+    1. ``take_time_limits`` before the executors are told to go.
+    2. ``hurry``: there may be something; so may be after each renewal.
+    3. ``look`` obeys and answers what is there. What changes the plan goes to the crew and the registry.
     """
 
     def __init__(self, store: Store, crew: Crew, plan: Plan, clock: Clock, stop: Callable[[], None]) -> None:
@@ -69,7 +70,7 @@ class Desk:
             return
         self._looked = renewed
         try:
-            self._take_time_limits()
+            self.take_time_limits()
             for message in self._store.controls(worker):
                 log.info("told to %s", message.method)
                 self._store.answer_control(message.id, msgspec.json.encode(self._obey(worker, message)))
@@ -90,7 +91,8 @@ class Desk:
             self._store.update_worker(worker, self.plan.queues, self.plan.concurrency)
         return answer
 
-    def _take_time_limits(self) -> None:
+    def take_time_limits(self) -> None:
+        """Tell the crew what is in force now. Raises StoreError."""
         limits = self._store.time_limits()
         if limits != self._time_limits:
             self._time_limits = limits

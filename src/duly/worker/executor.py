@@ -152,6 +152,7 @@ class Executor:
         assert self._board is not None
         seat = Seat(app.store, go.worker, go.slot, go.queues, go.poll, SYSTEM)
         attempts = Attempts(app, go, self._board, SYSTEM)
+        attempts.set_time_limits(go.time_limits)
         pool = make_pool(go, seat, self._board, attempts)
         with self._ordered:
             self._pool, self._seat, self._attempts = pool, seat, attempts

@@ -155,13 +155,14 @@ class Supervisor:
         self._store = stores.open(plan.store)
         self._name = self._options.name or self._free_name(self._store)
         self._heartbeat = Heartbeat(stores.open(plan.store), plan.lease, self._clock, self._loop.poke)
+        self._desk = Desk(self._store, self._crew, plan, self._clock, lambda: self._stop(1))
+        self._desk.take_time_limits()
         self._store.declare_limits(plan.tasks, self._crew.hello.limits if self._crew.hello else [])
         self._register(plan)
         self._heartbeat.start()
         terms = self._terms(plan)
         self._maintenance = Maintenance(stores.open(plan.store), terms, self._clock)
         self._maintenance.start()
-        self._desk = Desk(self._store, self._crew, plan, self._clock, lambda: self._stop(1))
         self._control = self._store.listen("control")
         self._loop.watch(self._control.fileno(), self._on_control)
 
@@ -287,6 +288,8 @@ class Supervisor:
         previous = {number: signal.getsignal(number) for number in (*_WARM, signal.SIGQUIT, signal.SIGUSR1)}
         signal.set_wakeup_fd(self._loop.wake_fd, warn_on_full_buffer=False)
         for number in _WARM:
+            if number == signal.SIGHUP and previous[number] == signal.SIG_IGN:  # started by nohup
+                continue
             signal.signal(number, lambda *_: self._stop(self._stops + 1))
         signal.signal(signal.SIGQUIT, lambda *_: self._stop(2))
         signal.signal(signal.SIGUSR1, lambda *_: self._crew.dump_stacks())
