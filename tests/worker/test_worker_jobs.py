@@ -208,9 +208,7 @@ def test_one_executor_releases_what_waits_behind_a_slow_job(shop: Shop) -> None:
 def test_a_flooded_queue_does_not_starve_another(shop: Shop) -> None:
     now = shop.store.now()
     args = b"[[0.01],{}]"
-    flood = [
-        Job(id=new_id(), task="worker_tasks.nap", due=now, args=args, queue="flood") for _ in range(2000)
-    ]
+    flood = [Job(id=new_id(), task="worker_tasks.nap", due=now, args=args, queue="flood") for _ in range(2000)]
     shop.store.enqueue(flood)
     shop.worker(queues=["flood", "calm"])
     shop.wait_note(flood[10].id)

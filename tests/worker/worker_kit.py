@@ -100,7 +100,9 @@ class Shop:
         self.notes_file = folder / "notes"
         self.workers: list[Worker] = []
 
-    def worker(self, *, env: dict[str, str] | None = None, wait: bool = True, nohup: bool = False, **options: Any) -> Worker:
+    def worker(
+        self, *, env: dict[str, str] | None = None, wait: bool = True, nohup: bool = False, **options: Any
+    ) -> Worker:
         """Start a worker; by default one executor and a lease of one second."""
         number = len(self.workers)
         settings = {"app": "worker_tasks", "store": self.url, "concurrency": 1, "lease": 1.0, "loglevel": "INFO"}

@@ -38,9 +38,7 @@ _RETRY_STORE = 0.5  # seconds between attempts to register again
 _WARM = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def run(
-    options: WorkerOptions, on_ready: Callable[[ReadyInfo], None] | None = None, clock: Clock = SYSTEM
-) -> int:
+def run(options: WorkerOptions, on_ready: Callable[[ReadyInfo], None] | None = None, clock: Clock = SYSTEM) -> int:
     """Be a worker until told to stop; gives the exit status. Call it from the main thread.
 
     0: everything that ran was finished. 1: work was cut short, or the worker could not start (the log says
@@ -59,9 +57,7 @@ class Supervisor:
     4. A signal stops it, warm or cold; it unregisters and returns.
     """
 
-    def __init__(
-        self, options: WorkerOptions, on_ready: Callable[[ReadyInfo], None] | None, clock: Clock
-    ) -> None:
+    def __init__(self, options: WorkerOptions, on_ready: Callable[[ReadyInfo], None] | None, clock: Clock) -> None:
         self._options = options
         self._on_ready = on_ready
         self._clock = clock
