@@ -19,7 +19,7 @@ def measure(run: kit.Run) -> dict[str, float]:
     side.send_far(backlog)
     run.worker(side, side.EXECUTORS_FOR_DUE)
     run.warm_up(side, marks)
-    first = time.time() + 3
+    first = time.time() + 5
     whens = [first + OVER * i / n for i in range(n)]
     for i, when in enumerate(whens):
         side.send_due(i, when)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -142,9 +143,9 @@ def print_appointments(late: Sequence[float]) -> None:
     if not late:
         line("kept", "none")
         return
-    ranks = {name: late[min(len(late) - 1, int(share * len(late)))] for name, share in (("p50", 0.5), ("p99", 0.99))}
+    p50, p99 = (late[math.ceil(share * len(late)) - 1] for share in (0.5, 0.99))
     line("kept", f"{len(late)}")
-    line("lateness", f"p50 {ranks['p50']:.1f} ms   p99 {ranks['p99']:.1f} ms   max {late[-1]:.1f} ms")
+    line("lateness", f"p50 {p50:.1f} ms   p99 {p99:.1f} ms   max {late[-1]:.1f} ms")
     print_histogram(late)
 
 
