@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from duly.clock import MICROS, Clock
+from duly.errors import StoreCorrupt
 from duly.job import Filter, JobView, WorkerInfo
 from duly.messages import Finding
 from duly.store.contract import Store
@@ -30,7 +31,13 @@ _LOOK = 1000  # jobs looked at per question
 
 def examine(store: Store, clock: Clock) -> list[Finding]:
     """Every finding, the good ones too. Raises StoreError when the store cannot be read at all."""
-    return list(Doctor(store, clock).findings())
+    findings: list[Finding] = []
+    try:
+        findings += store.examine()
+        findings += Doctor(store, clock).findings()
+    except StoreCorrupt as exc:
+        findings.append(_error("store", f"It cannot be read any further: {exc}.", "repair the store first"))
+    return findings
 
 
 def status(findings: list[Finding]) -> Literal[0, 1, 2]:
@@ -51,7 +58,6 @@ class Doctor:
         self._alive = [worker for worker in self._workers if worker.expires > self.now]
 
     def findings(self) -> Iterator[Finding]:
-        yield from self.store.examine()
         yield from self._registered_times()
         yield from self._workers_gone()
         yield from self._queues()
@@ -176,8 +182,8 @@ class Doctor:
         for schedule in behind[:_FEW]:
             yield _error(
                 "schedules",
-                f"Schedule {schedule.name!r} is behind: its occurrence of {span(self.now - (schedule.next or 0))} ago "
-                "is not made yet.",
+                f"Schedule {schedule.name!r} is behind: its occurrence of {span(self.now - (schedule.next or 0))} "
+                "ago is not made yet.",
                 "start a worker (each makes occurrences), or `duly beat`; see its log if one is alive",
             )
         if not behind:

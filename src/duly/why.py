@@ -74,7 +74,9 @@ class Case:
                 f"Nobody knows: its worker died while it ran, {when}, and it may run at most once; find out how far "
                 f"it came, then `duly retry {job.id}` or leave it."
             )
-        return f"It was cancelled {when}: {_message(job.error)}; `duly retry {job.id}` runs it all the same."
+        reason = _message(job.error)
+        how = ", on request" if reason == "cancelled" else f": {reason}"
+        return f"It was cancelled {when}{how}; `duly retry {job.id}` runs it all the same."
 
     def _running(self) -> str:
         job = self.job
@@ -229,7 +231,7 @@ def _list(names: Iterable[str]) -> str:
 
 def _near(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _of_lane(lane: Lane) -> str:

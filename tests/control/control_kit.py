@@ -27,8 +27,8 @@ def put(store: Store, **fields: Any) -> str:
 
 
 def register(
-    store: Store, name: str = "w1", queues: Sequence[str] = ("default",), tasks: Sequence[str] = ("t",), slots: int = 1,
-    lease: int = LEASE, **fields: Any,
+    store: Store, name: str = "w1", queues: Sequence[str] = ("default",), tasks: Sequence[str] = ("t",),
+    slots: int = 1, lease: int = LEASE, **fields: Any,
 ) -> int:  # fmt: skip
     info = WorkerInfo(name=name, host="h", pid=1, queues=tuple(queues), tasks=tuple(tasks), slots=slots, **fields)
     return store.register(info, lease)

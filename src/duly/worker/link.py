@@ -54,7 +54,7 @@ class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go", tag_field="say"):
     time_limit: float | None
     max_tasks: int | None  # leave after so many
     reload: bool
-    time_limits: list[TimeLimit]  # set at run time
+    time_limits: list[TimeLimit] = []  # set at run time
 
 
 class Serve(msgspec.Struct, frozen=True, kw_only=True, tag="serve", tag_field="say"):

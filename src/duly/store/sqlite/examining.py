@@ -110,7 +110,10 @@ def _log(path: str) -> Finding:
 
 
 def _integrity(db: sqlite3.Connection, path: str) -> Finding:
-    said = [text for (text,) in db.execute("PRAGMA quick_check(3)")]
+    try:
+        said = [text for (text,) in db.execute("PRAGMA quick_check(3)")]
+    except sqlite3.DatabaseError as exc:  # so damaged that it cannot even be checked
+        said = [str(exc)]
     if said == ["ok"]:
         return Finding(severity="ok", about="store", text="The file is sound (quick_check).")
     return Finding(
