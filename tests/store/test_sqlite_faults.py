@@ -236,7 +236,7 @@ def test_a_lock_given_up_in_time_is_waited_for(path: Path) -> None:
     store.close()
 
 
-def test_a_read_waits_while_somebody_has_the_file_alone(path: Path) -> None:
+def test_opening_waits_while_somebody_has_the_file_alone(path: Path) -> None:
     """As a process has that closes the file as the last one, or recovers it as the first."""
     store = duly.store.open(f"sqlite:///{path}?timeout=20")
     told = put(store)
@@ -249,7 +249,7 @@ def test_a_read_waits_while_somebody_has_the_file_alone(path: Path) -> None:
     store.close()
 
 
-def test_a_read_of_an_open_store_waits_too(path: Path) -> None:
+def test_opening_does_not_wait_for_ever(path: Path) -> None:
     store = duly.store.open(f"sqlite:///{path}?timeout=0.2")
     told = put(store)
     store.close()

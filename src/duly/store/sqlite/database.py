@@ -68,7 +68,7 @@ class Database:
             connection = self._open()
             self._check_file()
             try:  # from before BEGIN: a signal handler (a soft time limit) may raise as soon as it returns
-                self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+                self._patiently(lambda: self._begin(connection, "BEGIN IMMEDIATE"))
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -129,10 +129,16 @@ class Database:
                 self._connection = None
             self._pid = os.getpid()
 
+    @staticmethod
+    def _begin(connection: sqlite3.Connection, how: str) -> None:
+        """Transactions are never nested, so one that is open was cut off on its way out by a signal handler."""
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute(how)
+
     def _look(self, connection: sqlite3.Connection) -> None:
         """Begin a read. BEGIN alone does nothing yet; what fixes the state that is seen is the first read."""
-        if not connection.in_transaction:
-            connection.execute("BEGIN")
+        self._begin(connection, "BEGIN")
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
 
     def _connect(self) -> sqlite3.Connection:

@@ -6,9 +6,11 @@ that show that nothing comes, and those wait for milliseconds.
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -81,6 +83,33 @@ def in_child(target: Callable[[], object]) -> int:
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class Interruption(BaseException):
+    """Raised where nobody expects it."""
+
+
+def _interrupted_at(step: int, call: Callable[[], object]) -> bool:
+    """Run ``call`` and raise at the ``step``-th place where Python might handle a signal; False if it has fewer."""
+    left = step
+
+    def raise_at_step(frame: object, event: str, arg: object) -> None:
+        nonlocal left
+        if event not in ("call", "c_return") or arg is sys.setprofile:
+            return  # Python looks for signals when it enters a function and when C code has returned
+        if left == 0:
+            sys.setprofile(None)
+            raise Interruption
+        left -= 1
+
+    try:
+        sys.setprofile(raise_at_step)
+        call()
+    except Interruption:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
 
 
 class Waiting(Base):
@@ -194,6 +223,7 @@ class Waiting(Base):
         given_back(lambda: settle(store, worker, lease, Kind.RELEASED))
         store.move(Filter(), Change(due=T0 + 3600 * SECOND))
         given_back(lambda: store.move(Filter(), Change(due=T0)))
+        listener.close()
 
     def test_an_end_wakes_who_waits_for_results(self, store: Store, worker: int, clock: ManualClock) -> None:
         listener = store.listen("results")
@@ -297,47 +327,26 @@ class Waiting(Base):
         in_threads(8, settle_once)
         assert sorted(answers) == [False] * 7 + [True]
 
-    def test_a_signal_handler_that_raises_leaves_nothing_open(
-        self, store: Store, worker: int, clock: ManualClock, place: Path
+    @pytest.mark.parametrize("call", ["enqueue", "exchange", "renew", "look"])
+    def test_an_exception_out_of_nowhere_leaves_nothing_open(
+        self, store: Store, worker: int, clock: ManualClock, place: Path, call: str
     ) -> None:
-        """A soft time limit raises in the main thread wherever it is, in the middle of a call too."""
-
-        class Limit(Exception):
-            pass
-
-        def raise_it(signum: int, frame: object) -> None:
-            raise Limit
-
+        """A signal handler (a soft time limit, Ctrl-C) may raise between any two steps of a call: at each in turn."""
         second = store if "shared" in self.missing else self.make_store(clock, place)
-        stop = threading.Event()
-
-        def contend() -> None:
-            while not stop.is_set():
-                put(second, queue="other")
-
-        rival = threading.Thread(target=contend)
-        before = signal.signal(signal.SIGUSR1, raise_it)
-        rival.start()
-        try:
-            for i in range(150):
-                kick = threading.Timer(
-                    0.0002 * (i % 15), signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1)
-                )
-                try:
-                    kick.start()
-                    while kick.is_alive():
-                        put(store)
-                    kick.join()
-                except Limit:
-                    pass
-                kick.join()
-        finally:
-            stop.set()
-            rival.join(LONG)
-            signal.signal(signal.SIGUSR1, before)
-        assert not rival.is_alive(), "a transaction was left open"
-        in_threads(1, lambda index: put(store))
-        put(second)
+        calls: dict[str, Callable[[], object]] = {
+            "enqueue": lambda: put(store),
+            "exchange": lambda: reserve(store, worker, 1),
+            "renew": lambda: store.renew(worker, LEASE),
+            "look": lambda: (store.counts(), store.next_due(["default"])),
+        }
+        put(second, priority=9)
+        for step in itertools.count():
+            if not _interrupted_at(step, calls[call]):
+                break
+            put(second, queue="theirs")
+            put(store, queue="ours")
+            store.renew(worker, LEASE)
+        assert step > 10
         if second is not store:
             second.close()
 
