@@ -114,12 +114,13 @@ def _integrity(db: sqlite3.Connection, path: str) -> Finding:
         said = [text for (text,) in db.execute("PRAGMA quick_check(3)")]
     except sqlite3.DatabaseError as exc:  # so damaged that it cannot even be checked
         said = [str(exc)]
+    lines = [line for text in said for line in text.splitlines() if not line.startswith("***")]
     if said == ["ok"]:
         return Finding(severity="ok", about="store", text="The file is sound (quick_check).")
     return Finding(
         severity="error",
         about="store",
-        text=f"The file is damaged: {'; '.join(said)}.",
+        text=f"The file is damaged: {'; '.join(line.rstrip('.') for line in lines)}.",
         help=f"stop the workers, keep a copy, then `sqlite3 {path} .recover`",
     )
 
