@@ -50,6 +50,7 @@ class Database:
         self.memory = path == ":memory:"
         self._schema = schema
         self._synchronous = synchronous
+        self._mode = ""  # what the connection's synchronous is set to
         self._timeout = timeout
         self._lock = threading.RLock()
         self.held_for_fork = False
@@ -61,12 +62,17 @@ class Database:
     # -- transactions ----------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction that may write: all of it or nothing. Holds the write lock from the start, so what it
-        reads is what it changes."""
+        reads is what it changes.
+
+        ``durable=False`` is for what may be undone by a loss of power (and by nothing less): the commit does not
+        wait for the disk. The next durable one takes it along, since the log is written in order.
+        """
         with self._lock, self._translated():
             connection = self._open()
             self._check_file()
+            self._wait_for_disk(connection, durable)
             try:  # from before BEGIN: a signal handler (a soft time limit) may raise as soon as it returns
                 self._patiently(lambda: self._begin(connection, "BEGIN IMMEDIATE"))
                 yield connection
@@ -90,6 +96,19 @@ class Database:
             finally:
                 if connection.in_transaction:
                     connection.execute("COMMIT")
+
+    def make_durable(self) -> None:
+        """Have everything committed so far on the disk."""
+        with self.write() as connection:
+            connection.execute("UPDATE meta SET rules = rules")  # a commit that writes nothing syncs nothing
+
+    def _wait_for_disk(self, connection: sqlite3.Connection, wait: bool) -> None:
+        mode = self._synchronous if wait else "NORMAL"
+        if mode != self._mode:
+            if connection.in_transaction:  # cut off by a signal handler, see _begin; inside one this has no effect
+                connection.execute("ROLLBACK")
+            connection.execute(f"PRAGMA synchronous={mode}")
+            self._mode = mode
 
     def close(self) -> None:
         with self._lock:
@@ -170,6 +189,7 @@ class Database:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Settings, then the schema. Tolerates being repeated, and others doing the same at the same time."""
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        self._mode = self._synchronous
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         if self._version(connection) == 0:
             connection.execute("PRAGMA journal_mode=WAL")
