@@ -108,7 +108,7 @@ class Case:
             return None
         at = f"in {self._span(job.due - self.now)}, at {self._moment(job.due)}"
         if job.attempt == 0:
-            return f"It is not due yet: {at}; `duly move --due now {job.id}` starts it at once."
+            return f"It is not due yet: {at}; `duly move --eta now {job.id}` starts it at once."
         last = self._last_attempt()
         after = f" after {_said(last.error)}" if last is not None and last.error is not None else ""
         return f"It is being retried {at}{after} (attempt {job.attempt} {_ended_as(last)})."
@@ -134,7 +134,7 @@ class Case:
         queues = {name for worker in alive for name in worker.queues}
         return (
             f"No live worker serves queue {queue!r} ({served}){_near(queue, queues)}; "
-            f"`duly control add_consumer {queue}` makes them, or `duly move --queue QUEUE {self.job.id}`."
+            f"`duly control add_consumer {queue}` makes them, or `duly move --to-queue QUEUE {self.job.id}`."
         )
 
     def _nobody_registers(self) -> str | None:
@@ -162,9 +162,17 @@ class Case:
         return None
 
     def _parked_before(self, lane: Lane) -> bool:
-        """Whether others wait in the same lane."""
-        page = self.store.jobs(Filter(states=("queued", "retrying"), task=self.job.task), order="due", limit=50)
-        return any(job.lane == lane.name and job.id != self.job.id and job.due <= self.job.due for job in page.jobs)
+        """Whether others in the same lane come first: higher priority, or the same and due earlier."""
+        states, task, queue = ("queued", "retrying"), self.job.task, self.job.queue
+        same = Filter(states=states, queues=(queue,)) if lane.scope == "queue" else Filter(states=states, task=task)
+        page = self.store.jobs(same, order="due", limit=50)
+        earlier = True  # than this job
+        for job in page.jobs:
+            earlier = earlier and job.id != self.job.id
+            first = job.priority > self.job.priority or (job.priority == self.job.priority and earlier)
+            if job.lane == lane.name and job.id != self.job.id and first:
+                return True
+        return False
 
     def _in_line(self) -> str:
         ahead = self.store.ahead(self.job.id)

@@ -25,7 +25,7 @@ def test_unknown(store: Store) -> None:
 def test_not_due(store: Store) -> None:
     id = put(store, due=START + 192 * MINUTE)
     assert why(store, id) == (
-        f"It is not due yet: in 3 h 12 min, at 11:12:00 UTC; `duly move --due now {id}` starts it at once."
+        f"It is not due yet: in 3 h 12 min, at 11:12:00 UTC; `duly move --eta now {id}` starts it at once."
     )
 
 
@@ -57,7 +57,7 @@ def test_nobody_serves_the_queue(store: Store) -> None:
     register(store, "w2", ("mail",))
     assert why(store, id) == (
         "No live worker serves queue 'crawl' (w2@h serves mail; w1@h serves default, craw) (did you mean 'craw'?); "
-        f"`duly control add_consumer crawl` makes them, or `duly move --queue QUEUE {id}`."
+        f"`duly control add_consumer crawl` makes them, or `duly move --to-queue QUEUE {id}`."
     )
 
 

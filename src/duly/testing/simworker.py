@@ -17,6 +17,7 @@ from duly.clock import MICROS
 from duly.errors import StoreUnavailable
 from duly.failure import encode_error
 from duly.job import Kind, Lease, Outcome, WorkerInfo
+from duly.limits import declared
 from duly.store.contract import Store
 from duly.testing.history import Event
 from duly.worker.attempt import Attempts
@@ -182,6 +183,8 @@ class SimWorker:
             self._old = None
         info = WorkerInfo(name=self.name, host="world", pid=0, queues=self._queues, slots=len(self.seats),
                           tasks=tuple(self._world.app.tasks))  # fmt: skip
+        tasks = self._world.app.tasks
+        self._store().declare_limits(sorted(tasks), declared(tasks.values()))
         self._id = self._store().register(info, self._lease)
         self._renewed(now)
         self.written_off = False
