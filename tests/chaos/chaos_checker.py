@@ -126,7 +126,9 @@ class Checker:
         """From when until when processes were stopped, by pid."""
         spans: dict[int, list[tuple[float, float]]] = defaultdict(list)
         for event in self.of["freeze"]:
-            ends = [thaw.mono for thaw in self.of["thaw"] if thaw["worker"] == event["worker"] and thaw.mono > event.mono]
+            ends = [
+                thaw.mono for thaw in self.of["thaw"] if thaw["worker"] == event["worker"] and thaw.mono > event.mono
+            ]
             for pid in event["victims"]:
                 spans[pid].append((event.mono, min(ends, default=FOREVER)))
         return spans

@@ -17,6 +17,7 @@ from typing import Any
 
 import chaos_tasks as tasks
 from chaos_tasks import LOG, app
+
 from duly import DuplicateKey
 from duly.call import Call
 from duly.errors import StoreUnavailable
@@ -97,7 +98,9 @@ class Producer:
     def _batch(self, rng: random.Random) -> None:
         calls = [self._serial() for _ in range(rng.choice([10, 30, 60]))]
         asked, ahead = app.now(), round(rng.uniform(0, 3), 2)
-        found = tasks.noop.enqueue_many(Call(args, countdown=ahead) if i % 2 else args for i, args in enumerate(calls))
+        found = tasks.noop.enqueue_many(
+            Call(args, countdown=ahead) if i % 2 else args for i, args in enumerate(calls)
+        )
         for i, (args, result) in enumerate(zip(calls, found, strict=True)):
             self._acknowledged(result.id, tasks.noop, args, ahead if i % 2 else 0.0, asked)
 

@@ -108,18 +108,19 @@ class Run:
         present = {worker.pool for worker in self.workers if not worker.leaving}
         for pool in POOLS:
             if pool not in present:
-                self.workers.append(self._start_worker(pool))
+                self.start_worker(pool, self.rng.choice([1.0, 1.5, 2.0]))
         for manner in MANNERS:
             if manner not in self.producers or self.producers[manner].poll() is not None:
                 self.producers[manner] = self.start(
                     "producer", [str(HERE / "chaos_producer.py"), manner, self.url, str(self.rng.randrange(10**9))]
                 )
 
-    def _start_worker(self, pool: str) -> Worker:
-        lease = self.rng.choice([1.0, 1.5, 2.0])
+    def start_worker(self, pool: str, lease: float) -> Worker:
+        """A worker with two slots; ``lease`` in seconds."""
         command = ["-m", "duly", "-A", "chaos_tasks", "--store", self.url, "worker", "-l", "INFO"]
         command += ["--pool", pool, "-c", "2", "--lease", f"{lease}s"]
-        return Worker(self.start("worker", command), pool, lease)
+        self.workers.append(Worker(self.start("worker", command), pool, lease))
+        return self.workers[-1]
 
     def start(self, what: str, command: list[str]) -> subprocess.Popen[bytes]:
         """A process of this run, its output in a file of its own."""
@@ -139,7 +140,7 @@ class Run:
         for producer in self.producers.values():
             producer.send_signal(signal.SIGTERM)
         for manner, producer in self.producers.items():
-            if producer.wait(30):
+            if producer.wait(30) not in (0, -signal.SIGTERM):
                 self.problems.append(f"the {manner} producer, pid {producer.pid}, ended with {producer.returncode}")
 
     def _drain(self, patience: float) -> None:

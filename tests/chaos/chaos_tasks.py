@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chaos_log import Log, answer
+
 from duly import Duly
 from duly.request import current
 

@@ -1,0 +1,31 @@
+"""Everything at once. ``DULY_CHAOS_SECONDS`` and ``DULY_CHAOS_SEED`` choose how long and which.
+
+The fixed seed of the ordinary run makes it do the same to the same kinds of process each time; that it hits them at
+other moments cannot be helped, and is welcome. A run that fails names its seed, and its folder stays.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from chaos_run import Run
+
+SECONDS = float(os.environ.get("DULY_CHAOS_SECONDS", "12"))
+SEED = int(os.environ.get("DULY_CHAOS_SEED", "5"))
+
+
+@pytest.mark.timeout(SECONDS * 3 + 120)
+def test_chaos(reports: list[str]) -> None:
+    run = Run(SEED)
+    kept = True
+    try:
+        run.play(SECONDS)
+        report = run.check()
+        kept = bool(report.problems)
+        text = report.text(f"seed {SEED}, {SECONDS:g} s" + (f", folder {run.folder}" if kept else ""))
+        assert not report.problems, text
+        assert report.counts["jobs succeeded"] > 100, text  # or nothing was put to the test
+        reports.append(text)
+    finally:
+        run.close(kept)
