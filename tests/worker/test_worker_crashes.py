@@ -63,6 +63,24 @@ def test_executor_killed_with_a_batch_reserved_loses_only_the_running_job(shop: 
     assert [shop.notes(id_) for id_ in ids[1:]] == [["ran"]] * 199
 
 
+def test_what_ended_before_the_executor_died_does_not_run_again(shop: Shop) -> None:
+    worker = shop.worker()
+    for id_ in [shop.add("touch") for _ in range(300)]:  # so that it has learnt to take batches
+        shop.wait(id_)
+    now = shop.store.now()
+    before = [new_id() for _ in range(50)]
+    killer = new_id()
+    jobs = [Job(id=id_, task="worker_tasks.touch", due=now) for id_ in before]
+    jobs.append(Job(id=killer, task="worker_tasks.exit_hard", due=now))
+    shop.store.enqueue(jobs)
+    assert shop.wait(killer).state == State.FAILED
+    for id_ in before:
+        assert shop.wait(id_).state == State.SUCCEEDED
+    assert [shop.notes(id_) for id_ in before] == [["ran"]] * 50
+    assert [shop.job(id_).attempt for id_ in before] == [1] * 50
+    assert worker.process.poll() is None
+
+
 def test_supervisor_killed_and_its_executors_with_it(shop: Shop) -> None:
     worker = shop.worker(concurrency=2, lease=30.0)
     job = shop.add("hold", path(shop))

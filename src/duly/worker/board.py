@@ -4,9 +4,13 @@ The executor writes what it is about to run; the supervisor reads it when a limi
 the executor died and somebody has to say what it was doing. In the other direction the supervisor writes
 until when its worker's lease certainly holds; an executor that sees this pass ends itself.
 
-Layout: a header, then one slot per concurrent job. A slot is a mark and two places for lease bytes; the
-writer fills the place that the mark does not point at, then moves the mark, so that a kill in between leaves
-the previous job whole. A mark half written points at bytes that do not decode, and reads as "nothing".
+What has ended and is not settled yet stands in the *journal*: what a task did must not be done again because
+its process died between the task's end and the store's commit.
+
+Layout: a header, then one slot per concurrent job, then the journal. A slot is a mark and two places for lease
+bytes; the writer fills the place that the mark does not point at, then moves the mark, so that a kill in between
+leaves the previous job whole. A mark half written points at bytes that do not decode, and reads as "nothing".
+The journal's length is written after what it counts.
 
 All instants here are seconds on CLOCK_MONOTONIC, which the processes of one host share.
 """
@@ -17,10 +21,12 @@ import mmap
 import os
 import struct
 import tempfile
+import threading
+from collections.abc import Iterable
 
 import msgspec
 
-from duly.job import Lease
+from duly.job import Lease, Outcome
 
 SLOT_SIZE = 64 * 1024
 _HEADER_SIZE = 4096
@@ -29,11 +35,16 @@ _PLACE_SIZE = (SLOT_SIZE - _MARK_SIZE) // 2
 _MARK = struct.Struct("<IIddd")  # place, length (0: idle), started, hard deadline, retry delay
 _DEADLINE_AT = 16  # where the hard deadline is in a mark
 _DEADLINE = struct.Struct("<d")
+_LENGTH_AT = 8  # in the header: how much of the journal is written
+_LENGTH = struct.Struct("<Q")
+_SIZE = struct.Struct("<I")
+_JOURNAL_SIZE = 1024 * 1024  # reserved, not used, until something is written
 _IDLE = _MARK.pack(0, 0, 0.0, 0.0, -1.0)
 NO_RETRY = -1.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Lease)
+_outcome_decoder = msgspec.msgpack.Decoder(Outcome)
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -58,12 +69,15 @@ class Board:
     """One side's view of a board. Each slot has one writer at a time."""
 
     def __init__(self, fd: int, slots: int) -> None:
-        size = _HEADER_SIZE + slots * SLOT_SIZE
+        self._journal = _HEADER_SIZE + slots * SLOT_SIZE
+        size = self._journal + _JOURNAL_SIZE
         if os.fstat(fd).st_size < size:
             os.ftruncate(fd, size)
         self._memory = mmap.mmap(fd, size)
         self._slots = slots
         self._place = [0] * slots
+        self._written = 0  # bytes of the journal
+        self._lock = threading.Lock()  # of the journal
 
     def close(self) -> None:
         self._memory.close()
@@ -92,6 +106,29 @@ class Board:
         base = _HEADER_SIZE + slot * SLOT_SIZE
         self._memory[base : base + _MARK.size] = _IDLE
 
+    def note(self, outcome: Outcome) -> bool:
+        """Put an outcome in the journal, in case this process dies before it is settled; False if it is full."""
+        data = _encode(outcome)
+        with self._lock:
+            at = self._journal + self._written
+            end = self._written + _SIZE.size + len(data)
+            if end > _JOURNAL_SIZE:
+                return False
+            _SIZE.pack_into(self._memory, at, len(data))
+            self._memory[at + _SIZE.size : at + _SIZE.size + len(data)] = data
+            self._written = end
+            _LENGTH.pack_into(self._memory, _LENGTH_AT, end)
+        return True
+
+    def keep(self, outcomes: Iterable[Outcome]) -> None:
+        """Only these are unsettled now. One that stands twice, or is settled after all, does no harm: its token is
+        stale then."""
+        with self._lock:
+            self._written = 0
+            _LENGTH.pack_into(self._memory, _LENGTH_AT, 0)
+        for outcome in outcomes:
+            self.note(outcome)
+
     def lease_end(self) -> float:
         """Until when the worker's lease certainly holds."""
         end: float = _DEADLINE.unpack_from(self._memory, 0)[0]
@@ -116,6 +153,19 @@ class Board:
             except msgspec.MsgspecError:
                 continue
             found.append(Running(lease, started, deadline, retry))
+        return found
+
+    def unsettled(self) -> list[Outcome]:
+        """The journal: what ended here and may not be settled."""
+        (written,) = _LENGTH.unpack_from(self._memory, _LENGTH_AT)
+        found, at, end = [], self._journal, self._journal + min(written, _JOURNAL_SIZE)
+        while at + _SIZE.size <= end:
+            (size,) = _SIZE.unpack_from(self._memory, at)
+            at += _SIZE.size + size
+            try:
+                found.append(_outcome_decoder.decode(self._memory[at - size : at]))
+            except msgspec.MsgspecError:
+                break
         return found
 
     def earliest_deadline(self) -> float:

@@ -14,8 +14,9 @@ fence,      nobody                              released
 cold
 ==========  ==================================  ========================================================
 
-Whoever is not to blame is released, as if never reserved; of at-most-once jobs, nobody can say that, so they
-count as lost, which ends them *uncertain*. What was reserved but not started is released in every case.
+What had ended before the executor did stands in the board's journal, and is settled as it ended. Whoever is not
+to blame is released, as if never reserved; of at-most-once jobs, nobody can say that, so they count as lost, which
+ends them *uncertain*. What was reserved but not started is released in every case.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Grave(msgspec.Struct):
     worker: int
     slot: int
     running: list[Running]
+    ended: list[Outcome]  # the journal
     reason: str | None
     died: float  # monotonic: when it was killed, or was seen dead
     died_at: int  # µs UTC, the same moment
@@ -49,6 +51,7 @@ class Grave(msgspec.Struct):
 def bury(store: Store, grave: Grave, max_lost: int) -> list[Rescued]:
     """Write the executor's jobs off. Raises StoreError; may then be called again."""
     outcomes, lost = verdicts(grave)
+    outcomes += grave.ended  # of those the executor settled itself, the tokens are stale
     if outcomes:
         store.exchange(grave.worker, grave.slot, outcomes, 0, ())
     error = _encode(ErrorInfo(type="WorkerLost", module="duly.errors", message=grave.text))
@@ -59,7 +62,10 @@ def verdicts(grave: Grave) -> tuple[list[Outcome], list[str]]:
     """The outcomes to settle, and the ids of the jobs that count as lost."""
     outcomes: list[Outcome] = []
     lost: list[str] = []
+    ended = {(outcome.lease.id, outcome.lease.token) for outcome in grave.ended}
     for running in grave.running:
+        if (running.lease.id, running.lease.token) in ended:
+            continue
         outcome = _outcome(grave, running)
         if outcome is None:
             lost.append(running.lease.id)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 
+from duly.job import Outcome
 from duly.worker import board, proctree
 from duly.worker.link import Link, Load
 
@@ -62,6 +63,9 @@ class Child:
 
     def running(self) -> list[board.Running]:
         return self.board.running() if self.board is not None else []
+
+    def unsettled(self) -> list[Outcome]:
+        return self.board.unsettled() if self.board is not None else []
 
     def kill(self, reason: str, now: float) -> None:
         """End it and everything it has started; returns when that is done."""

@@ -223,6 +223,7 @@ class Crew:
             worker=child.worker,
             slot=child.slot,
             running=running,
+            ended=child.unsettled(),
             reason=child.reason,
             died=child.killed_at if child.reason else now,
             died_at=self._clock.now() - ago,

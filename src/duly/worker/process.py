@@ -60,6 +60,7 @@ class ProcessPool:
         seat, pending = self._seat, self._pending
         while not self._stopping and self._left != 0:
             leases = seat.exchange(drain(self._done), self._want())
+            self._board.keep(list(self._done))
             pending.extend(leases)
             if not pending:
                 self._rest()
@@ -101,6 +102,7 @@ class ProcessPool:
         if not self._busy.is_set():
             self._busy.set()
         take, keep, run, guard = self._pending.popleft, self._done.append, self._attempts.run, self._guard
+        note = self._board.note
         ran = 0
         begun = started = self._seat.now()
         try:
@@ -108,9 +110,10 @@ class ProcessPool:
                 lease = take()
                 outcome = run(lease, started, 0, guard)
                 keep(outcome)
+                noted = note(outcome)
                 ran += 1
                 finished = outcome.finished
-                if finished - started > SLOW or lease.flags & _AT_MOST_ONCE:
+                if finished - started > SLOW or lease.flags & _AT_MOST_ONCE or not noted:
                     break
                 started = finished
         except IndexError:  # nothing is pending any more
@@ -158,6 +161,7 @@ class ProcessPool:
         except StoreError:  # the main thread says so when it comes to its next exchange
             self._done.extend(outcomes)
             return False
+        self._board.keep(list(self._done))
         return True
 
 
