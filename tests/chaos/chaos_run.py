@@ -32,6 +32,7 @@ from duly.worker import proctree
 HERE = Path(__file__).parent
 POOLS = ("process", "thread", "async")
 MANNERS = ("threads", "bulk", "loop")
+_PATH = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
 LIVE = ("scheduled", "queued", "retrying", "running")
 
 
@@ -125,7 +126,7 @@ class Run:
     def start(self, what: str, command: list[str]) -> subprocess.Popen[bytes]:
         """A process of this run, its output in a file of its own."""
         self._started += 1
-        environment = os.environ | {"CHAOS_LOG": str(self.log_file), "PYTHONPATH": str(HERE)}
+        environment = os.environ | {"CHAOS_LOG": str(self.log_file), "PYTHONPATH": os.pathsep.join(_PATH)}
         environment[self.mark.partition("=")[0]] = self.folder.name
         with open(self.folder / f"{what}{self._started}.out", "wb") as output:
             process = subprocess.Popen(
