@@ -30,6 +30,7 @@ pytest.register_assert_rewrite(
             "selecting",
             "looking",
             "waiting",
+            "recurring",
         )
     )
 )
@@ -39,6 +40,7 @@ from duly.testing.conformance.liveness import Liveness  # noqa: E402
 from duly.testing.conformance.looking import Looking  # noqa: E402
 from duly.testing.conformance.managing import Managing  # noqa: E402
 from duly.testing.conformance.producing import Producing  # noqa: E402
+from duly.testing.conformance.recurring import Recurring  # noqa: E402
 from duly.testing.conformance.reserving import Reserving  # noqa: E402
 from duly.testing.conformance.selecting import Selecting  # noqa: E402
 from duly.testing.conformance.settling import Settling  # noqa: E402
@@ -49,6 +51,7 @@ __all__ = ["StoreConformance"]
 
 class StoreConformance(
     # pytest collects from the last base to the first: fencing is tested first.
+    Recurring,
     Waiting,
     Looking,
     Selecting,
