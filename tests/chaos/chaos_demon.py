@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from chaos_log import parse
 
+from duly import store as stores
 from duly.clock import MICROS
+from duly.errors import StoreUnavailable
 from duly.job import Change, Filter
 from duly.worker import proctree
 
@@ -42,6 +44,7 @@ class Demon:
     def __init__(self, run: Run, rng: random.Random) -> None:
         self._run = run
         self._rng = rng
+        self._store = stores.open(run.url + "?timeout=0.5")
         self._later: list[tuple[float, Callable[[], None]]] = []  # monotonic, what
         self._read = 0  # bytes of the log that were read
         self._known: list[str] = []  # acknowledged ids
@@ -64,7 +67,8 @@ class Demon:
     def act(self) -> None:
         self._do_what_was_put_off()
         [(_, deed)] = self._rng.choices(self._deeds, [weight for weight, _ in self._deeds])
-        deed()
+        with contextlib.suppress(StoreUnavailable):  # who holds the lock may be somebody that is frozen, by us
+            deed()
         time.sleep(self._rng.uniform(0.05, 0.5))
 
     def heal(self) -> None:
@@ -72,6 +76,7 @@ class Demon:
         for _, what in self._later:
             what()
         self._later.clear()
+        self._store.close()
         if self._locker is not None:
             self._locker.wait(30)
 
@@ -191,7 +196,7 @@ class Demon:
         terminate = self._rng.random() < 0.3
         if not ids:
             return
-        store = self._run.store
+        store = self._store
         answers = store.cancel(Filter(ids=ids), terminate)
         attempt = {job.id: job.attempt for job in store.jobs(Filter(ids=ids)).jobs}
         for answer in answers:
@@ -200,7 +205,7 @@ class Demon:
             )
 
     def move(self) -> None:
-        store = self._run.store
+        store = self._store
         waiting = [job.id for job in store.jobs(Filter(states=("scheduled",)), limit=50).jobs]
         for id_ in self._rng.sample(waiting, min(3, len(waiting))):
             due = store.now() + round(self._rng.uniform(0, 3) * MICROS)
@@ -209,7 +214,7 @@ class Demon:
 
     def look_at_keys(self) -> None:
         for key in ("solo1", "solo2", "turn1", "turn2"):
-            found = self._run.store.jobs(Filter(key=key, states=("scheduled", "queued", "retrying", "running"))).jobs
+            found = self._store.jobs(Filter(key=key, states=("scheduled", "queued", "retrying", "running"))).jobs
             if len(found) > 1:
                 self._run.problems.append(f"key {key} is held by {[job.id for job in found]}")
 

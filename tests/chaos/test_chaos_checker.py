@@ -152,9 +152,7 @@ def overlap_with_a_key(story: Story) -> None:
 
 
 def begin_again(story: Story) -> None:
-    story.jobs["b"] = msgspec.structs.replace(
-        story.jobs["b"], task="chaos_tasks.once", flags=int(Flag.AT_MOST_ONCE)
-    )
+    story.jobs["b"] = msgspec.structs.replace(story.jobs["b"], task="chaos_tasks.once", flags=int(Flag.AT_MOST_ONCE))
 
 
 def step_again(story: Story) -> None:
