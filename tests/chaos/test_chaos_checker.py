@@ -44,7 +44,7 @@ class Story:
             "result": json.dumps(answer(f"s-{id}")).encode() if state == State.SUCCEEDED else None,
             "error": json.dumps({"type": error}).encode() if error else None,
         } | facts  # fmt: skip
-        empty = {name: None for name in JobView.__struct_fields__}
+        empty = dict.fromkeys(JobView.__struct_fields__)
         values = empty | {"id": id, "task": f"chaos_tasks.{task}", "state": state, "due": START} | facts
         self.jobs[id] = JobView(**(values | {"args": json.dumps([[f"s-{id}"], {}]).encode()}))
         self.attempts[id] = [self.attempt(facts["attempt"], state.name.lower())]
