@@ -106,7 +106,8 @@ class Store(Protocol):
     ) -> Exchange:
         """Settle ``outcomes`` and reserve up to ``want`` due jobs for seat (worker, slot).
 
-        Jobs come by priority (9 first), then due, then age; from ``queues`` in the order given. A job found
+        The queues take turns in the order given, a job each; one named twice has two turns in each round; one with
+        nothing due is passed over. Within a queue jobs come by priority (9 first), then due, then age. A job found
         expired ends cancelled instead. Statistics are written in the same transaction. A worker whose lease was
         given away reserves nothing (and its outcomes are refused by their tokens). A RETRY of a job
         that was asked to cancel ends cancelled.

@@ -6,6 +6,7 @@ to it and to a real store, and compares. What it leaves out: statistics, history
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -84,13 +85,20 @@ class Model:
     # -- running ---------------------------------------------------------------------------------
 
     def reserve(self, seat: Seat, want: int, queues: Sequence[str]) -> list[Entry]:
-        """Like ``exchange`` without outcomes; the expired count towards ``want``, as the contract allows."""
+        """Like ``exchange`` without outcomes."""
         if self.workers.get(seat[0]) is None:
             return []
-        due = [e for e in self.entries.values() if self._is_due(e, queues)]
-        due.sort(key=lambda e: (queues.index(e.queue), -e.priority, e.due, e.age))
-        reserved = []
-        for entry in due[:want]:
+        due = sorted(
+            (e for e in self.entries.values() if self._is_due(e, queues)), key=lambda e: (-e.priority, e.due, e.age)
+        )
+        reserved: list[Entry] = []
+        turns = itertools.cycle(queues)
+        while due and len(reserved) < want:
+            queue = next(turns)
+            entry = next((e for e in due if e.queue == queue), None)
+            if entry is None:
+                continue
+            due.remove(entry)
             if entry.expires is not None and entry.expires <= self.now:
                 self._end(entry, State.CANCELLED)
                 continue

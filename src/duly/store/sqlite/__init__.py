@@ -27,6 +27,7 @@ from duly.job import (
     Enqueued,
     Exchange,
     Filter,
+    Flag,
     Job,
     Kind,
     Lease,
@@ -132,21 +133,22 @@ class SqliteStore:
             due = self.next_due(queues)  # an idle worker looks without taking the write lock from anybody
             if want <= 0 or due is None or due > now:
                 return Exchange([], [])
-        with self._db.write() as db:
+        # A reserve that is undone by a loss of power leaves a job waiting, as a rescue would: no need for the disk.
+        with self._db.write(durable=bool(outcomes)) as db:
             in_force = self._current_rules(db)
             refused = running.settle(db, in_force, worker, slot, outcomes, now) if outcomes else []
-            leases, expired = (
-                running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else ([], False)
-            )
-        self._wake_after(outcomes, expired, now)
-        return Exchange(leases, refused)
+            got = running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else running.NOTHING
+        if not outcomes and any(lease.flags & Flag.AT_MOST_ONCE for lease in got.leases):
+            self._db.make_durable()  # but nobody may forget that these were started
+        self._wake_after(outcomes, got.expired, now)
+        return Exchange(got.leases, refused, got.more)
 
     def next_due(self, queues: Sequence[str]) -> int | None:
         with self._db.read() as db:
             return running.next_due(db, self._current_rules(db), queues)
 
     def save_progress(self, lease: Lease, progress: bytes) -> bool:
-        with self._db.write() as db:
+        with self._db.write(durable=False) as db:
             return db.execute(SQL["set_progress"], (progress, lease.ref, lease.token)).rowcount == 1
 
     def load_effect(self, lease: Lease, key: str) -> bytes | None:
@@ -173,7 +175,7 @@ class SqliteStore:
             return int(cursor.lastrowid or 0)
 
     def renew(self, worker: int, lease: int) -> Renewal:
-        with self._db.write() as db:
+        with self._db.write(durable=False) as db:
             if db.execute(SQL["renew"], (self.now() + lease, worker)).rowcount == 0:
                 return Renewal(False, [])
             asked = db.execute(SQL["cancels"], (worker,)).fetchall()

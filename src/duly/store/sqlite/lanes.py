@@ -57,41 +57,56 @@ def _room(db: sqlite3.Connection, limit: Limit | None, lane: str, tat: int, now:
     return max(room, 0)
 
 
-def admit(db: sqlite3.Connection, rules: Rules, rows: Sequence[Row], now: int) -> list[Row]:
-    """The rows that may start now, in order; the others are parked.
+class Gates:
+    """Lets the due jobs of one batch through, one after the other, and parks those that a limit holds back.
 
-    A job under a rate limit comes first in its batch or waits for the next, so that it starts when it was
-    let through and not some tasks later.
+    A job under a rate limit comes first in its batch (``first``: nothing was let through before) or waits for the
+    next, so that it starts when it was let through and not some tasks later.
     """
-    admitted: list[Row] = []
-    tats: dict[str, int] = {}
-    held: dict[str, int] = {}
-    for row in rows:
-        gates = rules.gates(row[_TASK], row[_QUEUE], row[_LIMIT_KEY]) if rules.limits else []
+
+    def __init__(self, db: sqlite3.Connection, rules: Rules, now: int, first: bool) -> None:
+        self._db = db
+        self._rules = rules
+        self._now = now
+        self._first = first
+        self._tats: dict[str, int] = {}
+        self._held: dict[str, int] = {}
+        self._parked: dict[str, list[int]] = {}  # lane: jobs
+        self._skipped: list[int] = []
+
+    def admit(self, row: Row) -> bool:
+        """Whether this job may start now."""
+        gates = self._rules.gates(row[_TASK], row[_QUEUE], row[_LIMIT_KEY]) if self._rules.limits else []
         if row[_FLAGS] & _EXCLUSIVE:
-            gates += _schedule_gate(db, row[_ID])
-        if not gates:
-            admitted.append(row)
-            continue
-        if admitted and any(limit.rate is not None for _, limit in gates):
-            break
+            gates += _schedule_gate(self._db, row[_ID])
         for lane, limit in gates:
-            if limit.rate is not None and lane not in tats:
-                tats[lane] = _tat(db, lane)
-            if limit.concurrency is not None and lane not in held:
-                held[lane] = _held(db, lane)
-        blocked = next((gate for gate in gates if _blocks(*gate, tats, held, now)), None)
+            self._look_at(lane, limit)
+        blocked = next((gate for gate in gates if _blocks(*gate, self._tats, self._held, self._now)), None)
         if blocked and blocked[1] is ONE_AT_A_TIME and row[_FLAGS] & _SKIP and row[_ATTEMPT] == 1:
-            reason = error("JobCancelled", "skipped: the occurrence before is still running")
-            db.execute(SQL["cancel_waiting"], (now, reason, array([row[_SEQ]])))
+            self._skipped.append(row[_SEQ])
         elif blocked:
-            _park(db, row[_SEQ], blocked[0], tats.get(blocked[0], 0), now)
-        if blocked:
-            continue
-        for lane, limit in gates:
-            _pass(db, row[_SEQ], lane, limit, tats, held, now)
-        admitted.append(row)
-    return admitted
+            self._parked.setdefault(blocked[0], []).append(row[_SEQ])
+        elif self._first or not any(limit.rate is not None for _, limit in gates):
+            for lane, limit in gates:
+                _pass(self._db, row[_SEQ], lane, limit, self._tats, self._held, self._now)
+            self._first = False
+            return True
+        return False
+
+    def park(self) -> int:
+        """Write down what was held back; gives how many jobs."""
+        for lane, seqs in self._parked.items():
+            _park(self._db, seqs, lane, self._tats.get(lane, 0), self._now)
+        if self._skipped:
+            reason = error("JobCancelled", "skipped: the occurrence before is still running")
+            self._db.execute(SQL["cancel_waiting"], (self._now, reason, array(self._skipped)))
+        return len(self._skipped) + sum(map(len, self._parked.values()))
+
+    def _look_at(self, lane: str, limit: Limit) -> None:
+        if limit.rate is not None and lane not in self._tats:
+            self._tats[lane] = _tat(self._db, lane)
+        if limit.concurrency is not None and lane not in self._held:
+            self._held[lane] = _held(self._db, lane)
 
 
 def _schedule_gate(db: sqlite3.Connection, id: str) -> list[tuple[str, Limit]]:
@@ -105,8 +120,8 @@ def _blocks(lane: str, limit: Limit, tats: dict[str, int], held: dict[str, int],
     return limit.concurrency is not None and held[lane] >= limit.concurrency
 
 
-def _park(db: sqlite3.Connection, seq: int, lane: str, tat: int, now: int) -> None:
-    db.execute("UPDATE jobs SET lane = ? WHERE seq = ?", (lane, seq))
+def _park(db: sqlite3.Connection, seqs: Sequence[int], lane: str, tat: int, now: int) -> None:
+    db.execute(SQL["park"], (lane, array(seqs)))
     db.execute(SQL["park_lane"], (lane, tat if tat > now else now + _AGAIN))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from duly.job import Kind, Lease, Outcome, Rollup
@@ -16,6 +18,21 @@ from duly.store.sqlite.sql import SQL, array, error
 Row = tuple[Any, ...]
 
 _FINAL = int(Kind.UNCERTAIN)  # kinds up to here are final states of the same number
+_EXPIRES = 7  # column of the statement "due"
+_ASIDE_AT_ONCE = 500  # jobs that one transaction finds expired or parks before it makes way for others
+_FETCH = 100  # rows to look at once some were put aside: more of the same may follow
+
+
+@dataclass
+class Reserved:
+    """What a reserve brought."""
+
+    leases: list[Lease]  # in the order to run them
+    expired: bool  # some had expired
+    more: bool  # nothing was found, but not everything was looked at
+
+
+NOTHING = Reserved([], expired=False, more=False)
 
 
 def next_due(db: sqlite3.Connection, rules: Rules, queues: Sequence[str]) -> int | None:
@@ -28,25 +45,58 @@ def next_due(db: sqlite3.Connection, rules: Rules, queues: Sequence[str]) -> int
 
 def reserve(
     db: sqlite3.Connection, rules: Rules, worker: int, slot: int, want: int, queues: Sequence[str], now: int
-) -> tuple[list[Lease], bool]:
-    """Up to ``want`` due jobs, marked as running on this seat under a new token; and whether some had expired."""
+) -> Reserved:
+    """Up to ``want`` due jobs, marked as running on this seat under a new token.
+
+    Jobs that turn out to have expired, or are held back by a limit, are put aside and make room for the next ones;
+    _ASIDE_AT_ONCE of them, so that a hundred thousand keep the write lock from nobody for long.
+    """
+    got = Reserved([], expired=False, more=False)
     if not db.execute(SQL["alive"], (worker,)).fetchone():
-        return [], False
+        return got
     if rules.version:
         lanes.open_lanes(db, rules, now)
-    rows = _due(db, rules, want, queues, now)
-    expired = [row[0] for row in rows if row[7] is not None and row[7] <= now]
-    if expired:
-        reason = error("JobCancelled", "expired before it could start")
-        db.execute(SQL["expire"], (now, reason, array(expired)))
-        rows = [row for row in rows if row[7] is None or row[7] > now]
-    if rules.limits or rules.exclusive:
-        rows = lanes.admit(db, rules, rows, now)
-    if not rows:
-        return [], bool(expired)
     token = int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: with the job's seq, unique for good
-    db.execute(SQL["reserve"], (worker, slot, token, now, array([row[0] for row in rows])))
-    return [Lease(token, *row[:-1]) for row in rows], bool(expired)
+    aside, fetch = 0, want
+    while True:
+        found = _due(db, rules, fetch, queues, now)
+        rows, expired, held_back = _startable(db, rules, found, want - len(got.leases), now, first=not got.leases)
+        if rows:
+            db.execute(SQL["reserve"], (worker, slot, token, now, array([row[0] for row in rows])))
+            got.leases += [Lease(token, *row[:-1]) for row in rows]
+        aside += expired + held_back
+        got.expired = got.expired or expired > 0
+        if not (expired or held_back) or len(got.leases) >= want:
+            return got
+        if aside >= _ASIDE_AT_ONCE:
+            got.more = not got.leases
+            return got
+        fetch = max(want - len(got.leases), _FETCH)
+
+
+def _startable(
+    db: sqlite3.Connection, rules: Rules, rows: list[Row], want: int, now: int, first: bool
+) -> tuple[list[Row], int, int]:
+    """The rows that may start now, ``want`` at most; how many expired, and how many a limit holds back.
+
+    ``first``: nothing was reserved before them in this batch.
+    """
+    limited = bool(rules.limits) or rules.exclusive
+    if not limited and all(row[_EXPIRES] is None for row in rows):
+        return rows[:want], 0, 0
+    gates = lanes.Gates(db, rules, now, first)
+    kept: list[Row] = []
+    expired: list[int] = []
+    for row in rows:
+        if len(kept) == want:
+            break
+        if row[_EXPIRES] is not None and row[_EXPIRES] <= now:
+            expired.append(row[0])
+        elif not limited or gates.admit(row):
+            kept.append(row)
+    if expired:
+        db.execute(SQL["expire"], (now, error("JobCancelled", "expired before it could start"), array(expired)))
+    return kept, len(expired), gates.park()
 
 
 def _open(rules: Rules, queues: Sequence[str]) -> str:
@@ -54,16 +104,37 @@ def _open(rules: Rules, queues: Sequence[str]) -> str:
 
 
 def _due(db: sqlite3.Connection, rules: Rules, want: int, queues: Sequence[str], now: int) -> list[Row]:
-    """Due rows: queues in the order given; within one, priority (9 first), due, age."""
-    place = {queue: i for i, queue in enumerate(queues)}
-    levels = [level for level in db.execute(SQL["levels"], (_open(rules, queues),)) if level[2] <= now]
-    levels.sort(key=lambda level: (place[level[0]], -level[1]))
+    """Due rows: the queues take turns in the order given; within one, priority (9 first), due, age."""
+    levels: dict[str, list[int]] = {}
+    for queue, priority, due in db.execute(SQL["levels"], (_open(rules, queues),)).fetchall():
+        if due <= now:
+            levels.setdefault(queue, []).append(priority)
+    sources = {queue: _rows(db, queue, found, want, now) for queue, found in levels.items()}
+    if len(sources) == 1:
+        (source,) = sources.values()
+        return list(itertools.islice(source, want))
     rows: list[Row] = []
-    for queue, priority, _ in levels:
-        rows += db.execute(SQL["due"], (queue, priority, now, want - len(rows)))
-        if len(rows) >= want:
-            break
-    return rows
+    turns = [queue for queue in queues if queue in sources]
+    while turns and len(rows) < want:
+        for queue in turns:
+            row = next(sources[queue], None)
+            if row is not None:
+                rows.append(row)
+                if len(rows) == want:
+                    break
+            elif queue in levels:
+                del levels[queue]  # it has no more
+        turns = [queue for queue in turns if queue in levels]
+    return rows  # from here on nobody holds the sources: none is half read when the rows are changed
+
+
+def _rows(db: sqlite3.Connection, queue: str, priorities: list[int], want: int, now: int) -> Iterator[Row]:
+    """What is due in one queue, read only as far as it is asked for."""
+
+    def level(priority: int) -> Iterator[Row]:
+        return db.execute(SQL["due"], (queue, priority, now, want))
+
+    return itertools.chain.from_iterable(map(level, sorted(priorities, reverse=True)))
 
 
 def settle(

@@ -369,6 +369,9 @@ UPDATE jobs SET lane = NULL WHERE seq IN (
     SELECT seq FROM jobs WHERE state = 0 AND lane = ? ORDER BY priority DESC, due LIMIT ?
 )
 
+-- :name park
+UPDATE jobs SET lane = ? WHERE seq IN (SELECT value FROM json_each(?))
+
 -- :name park_lane
 INSERT INTO lanes (name, tat, opens) VALUES (?, 0, ?)
 ON CONFLICT DO UPDATE SET opens = min(coalesce(opens, excluded.opens), excluded.opens)

@@ -92,16 +92,22 @@ class Reserving(Base):
         id = put(store, priority=0)
         assert [lease.id for lease in reserve(store, worker, 10)] == [id]
 
-    def test_queues_are_served_in_the_order_given(self, store: Store, worker: int) -> None:
+    def test_queues_take_turns_in_the_order_given(self, store: Store, worker: int) -> None:
         a, b = put(store, queue="a", priority=0), put(store, queue="b", priority=9)
-        a2 = put(store, queue="a", priority=5)
+        a2, a3 = put(store, queue="a", priority=5), put(store, queue="a")
         answer = reserve(store, worker, 10, ("a", "b"))
-        assert [lease.id for lease in answer] == [a2, a, b]
+        assert [lease.id for lease in answer] == [a2, b, a, a3]
 
-    def test_an_earlier_queue_takes_all_that_is_wanted(self, store: Store, worker: int) -> None:
-        store.enqueue([job(queue="a"), job(queue="a"), job(queue="b")])
+    def test_a_flooded_queue_leaves_the_others_their_turns(self, store: Store, worker: int) -> None:
+        store.enqueue([*(job(queue="a", priority=9) for _ in range(50)), job(queue="b"), job(queue="c")])
+        assert [lease.queue for lease in reserve(store, worker, 4, ("a", "b", "c"))] == ["a", "b", "c", "a"]
         assert [lease.queue for lease in reserve(store, worker, 2, ("a", "b"))] == ["a", "a"]
-        assert [lease.queue for lease in reserve(store, worker, 2, ("a", "b"))] == ["b"]
+
+    def test_a_queue_named_more_often_has_more_turns(self, store: Store, worker: int) -> None:
+        store.enqueue([*(job(queue="a") for _ in range(5)), *(job(queue="b") for _ in range(2))])
+        turns = ("a", "a", "b")
+        assert "".join(lease.queue for lease in reserve(store, worker, 4, turns)) == "aaba"
+        assert "".join(lease.queue for lease in reserve(store, worker, 4, turns)) == "aab"
 
     def test_only_the_queues_named_are_served(self, store: Store, worker: int) -> None:
         put(store, queue="a")
