@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -56,8 +56,8 @@ class Scheduler:
         self._store = store
         self._said: set[tuple[str, int]] = set()  # (name, revision) of the broken ones
 
-    def tick(self) -> int | None:
-        """Make what is to be made now. Raises StoreError.
+    def tick(self, names: Collection[str] | None = None) -> int | None:
+        """Make what is to be made now, of all schedules or those of these names. Raises StoreError.
 
         Gives when there will be something to do again if nobody changes a schedule; now or earlier if there is more
         than was done at once; None if there is nothing.
@@ -66,6 +66,8 @@ class Scheduler:
         made, more = 0, False
         steps: list[Advance] = []
         for schedule in self._store.due_schedules(now + NEAR):
+            if names is not None and schedule.name not in names:
+                continue
             step = self._step(schedule, now)
             if step is None:
                 continue
@@ -222,13 +224,13 @@ def declare(store: Store, owner: str, schedules: Sequence[Schedule]) -> None:
     """What the code of app ``owner`` says (see ``Store.declare_schedules``). Raises ConfigError."""
     now = store.now()
     store.declare_schedules(owner, [_from_now(schedule, now) for schedule in schedules])
-    Scheduler(store).tick()
+    Scheduler(store).tick({schedule.name for schedule in schedules})
 
 
 def put(store: Store, schedule: Schedule) -> None:
     """Store a schedule by hand (see ``Store.put_schedule``). Raises ConfigError."""
     store.put_schedule(_from_now(schedule, store.now()))
-    Scheduler(store).tick()
+    Scheduler(store).tick({schedule.name})
 
 
 def find(store: Store, name: str) -> Schedule:
@@ -249,7 +251,7 @@ def resume(store: Store, name: str) -> None:
     """Go on with the next occurrence from now; those of the time it was paused are not made. Raises ConfigError."""
     while (schedule := find(store, name)).paused:
         store.resume_schedule(schedule, rule_of(schedule.rule).next_after(store.now()))
-    Scheduler(store).tick()
+    Scheduler(store).tick({name})
 
 
 def remove(store: Store, name: str) -> None:
@@ -271,7 +273,7 @@ def run_now(store: Store, name: str) -> str:
         if stored:
             return job.id
         if stored == 0:  # the rule has one at this very microsecond
-            nominal += 1
+            nominal -= 1
 
 
 def _from_now(schedule: Schedule, now: int) -> Schedule:

@@ -20,8 +20,8 @@ import duly.store
 from duly import scheduler
 from duly.clock import MICROS, to_micros
 from duly.job import Filter, Schedule
-from duly.schedules import Rule, cron, crontab, every, rrule
 from duly.scheduler import Scheduler, rule_of, stored_rule
+from duly.schedules import Rule, cron, crontab, every, rrule
 from duly.store import Store
 
 SPEED = 900

@@ -18,7 +18,8 @@ SKIP, QUEUE = int(Flag.NO_OVERLAP_SKIP), int(Flag.NO_OVERLAP_QUEUE)
 
 
 def schedule(name: str = "s", **fields: Any) -> Schedule:
-    return Schedule(**{"name": name, "rule": b'{"kind":"x"}', "task": "t", "next": T0 + MINUTE} | fields)
+    given: dict[str, Any] = {"rule": b'{"kind":"x"}', "task": "t", "next": T0 + MINUTE}
+    return Schedule(name=name, **given | fields)
 
 
 def only(store: Store, name: str = "s") -> Schedule:
@@ -28,7 +29,7 @@ def only(store: Store, name: str = "s") -> Schedule:
 
 def occur(store: Store, nominal: int, id: str, name: str = "s", **job: Any) -> int | None:
     """Make one occurrence, whatever the rule; the next is a minute later."""
-    made = Job(**{"id": id, "task": "t", "due": nominal} | job)
+    made = Job(id=id, task="t", due=nominal, **job)
     (stored,) = store.occur([Advance(seen=only(store, name), jobs=((nominal, made),), next=nominal + MINUTE)])
     return stored
 
@@ -185,7 +186,7 @@ class Recurring(Base):
             store.declare_schedules("other", [schedule()])
         store.declare_schedules("app", [schedule("mine")])
         before = store.schedules()
-        with pytest.raises(ConfigError, match="'s'.*(by hand|'other')"):
+        with pytest.raises(ConfigError, match=r"'s'.*(by hand|'other')"):
             store.declare_schedules("app", [schedule("new"), schedule()])
         assert store.schedules() == before
 
