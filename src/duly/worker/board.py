@@ -22,7 +22,7 @@ import os
 import struct
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -108,26 +108,32 @@ class Board:
 
     def note(self, outcome: Outcome) -> bool:
         """Put an outcome in the journal, in case this process dies before it is settled; False if it is full."""
-        data = _encode(outcome)
         with self._lock:
-            at = self._journal + self._written
-            end = self._written + _SIZE.size + len(data)
-            if end > _JOURNAL_SIZE:
-                return False
-            _SIZE.pack_into(self._memory, at, len(data))
-            self._memory[at + _SIZE.size : at + _SIZE.size + len(data)] = data
-            self._written = end
-            _LENGTH.pack_into(self._memory, _LENGTH_AT, end)
-        return True
+            return self._append(outcome)
 
-    def keep(self, outcomes: Iterable[Outcome]) -> None:
-        """Only these are unsettled now. One that stands twice, or is settled after all, does no harm: its token is
-        stale then."""
+    def keep(self, unsettled: Callable[[], Iterable[Outcome]]) -> None:
+        """Only what ``unsettled`` gives is unsettled now. One that stands twice, or is settled after all, does no
+        harm: its token is stale then.
+
+        It is asked here, so that what another thread ends meanwhile is in its answer, or noted after it.
+        """
         with self._lock:
             self._written = 0
             _LENGTH.pack_into(self._memory, _LENGTH_AT, 0)
-        for outcome in outcomes:
-            self.note(outcome)
+            for outcome in unsettled():
+                self._append(outcome)
+
+    def _append(self, outcome: Outcome) -> bool:
+        data = _encode(outcome)
+        at = self._journal + self._written
+        end = self._written + _SIZE.size + len(data)
+        if end > _JOURNAL_SIZE:
+            return False
+        _SIZE.pack_into(self._memory, at, len(data))
+        self._memory[at + _SIZE.size : at + _SIZE.size + len(data)] = data
+        self._written = end
+        _LENGTH.pack_into(self._memory, _LENGTH_AT, end)
+        return True
 
     def lease_end(self) -> float:
         """Until when the worker's lease certainly holds."""

@@ -64,7 +64,7 @@ class Coordinator:
         if not ended and not want:
             return 0, 0
         leases = self._seat.exchange([outcome for _, outcome in ended], want)
-        self._board.keep([outcome for _, outcome in list(self._ended)])
+        self._board.keep(lambda: [outcome for _, outcome in list(self._ended)])
         for slot, outcome in ended:
             self._board.idle(slot)
             self._attempts.cancelled.discard(outcome.lease.id)

@@ -60,7 +60,7 @@ class ProcessPool:
         seat, pending = self._seat, self._pending
         while not self._stopping and self._left != 0:
             leases = seat.exchange(drain(self._done), self._want())
-            self._board.keep(list(self._done))
+            self._board.keep(lambda: list(self._done))
             pending.extend(leases)
             if not pending:
                 self._rest()
@@ -161,7 +161,7 @@ class ProcessPool:
         except StoreError:  # the main thread says so when it comes to its next exchange
             self._done.extend(outcomes)
             return False
-        self._board.keep(list(self._done))
+        self._board.keep(lambda: list(self._done))
         return True
 
 
