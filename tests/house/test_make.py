@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,12 +12,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Under ``make test`` make's own variables are set, and it would talk about directories.
+ENV = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
 def make(*words: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = ["make", "--no-print-directory", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_make_alone_lists_what_there_is() -> None:
@@ -39,9 +43,9 @@ def test_ci_runs_check_and_test_and_stops_at_a_failure(tmp_path: Path) -> None:
     makefile = "check:\n\t@echo checking; exit $(STATUS)\ntest:\n\t@echo testing\n"
     (tmp_path / "Makefile").write_text("STATUS ?= 0\n" + makefile)
     run = [str(tmp_path / ".ci" / "run")]
-    well = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    well = subprocess.run(run, env=ENV, capture_output=True, text=True, timeout=60, check=False)
     assert (well.returncode, well.stdout.split()[-1]) == (0, "testing")
     (tmp_path / "Makefile").write_text("STATUS = 1\n" + makefile)
-    badly = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    badly = subprocess.run(run, env=ENV, capture_output=True, text=True, timeout=60, check=False)
     assert badly.returncode != 0
     assert "testing" not in badly.stdout
