@@ -13,7 +13,7 @@ from duly.testing.clock import ManualClock
 from duly.testing.machine import StoreMachine
 
 PROFILES = {
-    "ci": settings(derandomize=True, max_examples=150, stateful_step_count=40, deadline=None, database=None),
+    "ci": settings(derandomize=True, max_examples=300, stateful_step_count=50, deadline=None, database=None),
     "deep": settings(max_examples=5000, stateful_step_count=80, deadline=None, database=None),
 }
 
