@@ -12,10 +12,10 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	then command -v $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test test-celery check bench clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stamp ## make the environment .venv with duly and what its tests need
 
@@ -24,6 +24,9 @@ demo: setup ## a thousand real files, a killed worker and 300 appointments, with
 
 test: setup ## run every test
 	@$(BIN)/python -m pytest
+
+test-celery: setup $(BENCH)/.stamp redis-server ## how Celery fails where duly does not (a minute)
+	@DULY_CELERY_PYTHON=$(BENCH)/bin/python $(BIN)/python -m pytest tests/chaos -m celery
 
 check: setup ## lint, format, types and the direction of imports; changes nothing
 	@$(BIN)/ruff check .

@@ -239,6 +239,8 @@ class Checker:
     def _cause(self, body: Body, until: float) -> str | None:
         """What was done to the process of a body before ``until``."""
         pid, parent = body.start.pid, body.start["parent"]
+        if self._killed_together(pid, parent, until):
+            return "executor and supervisor killed"
         for found, who, why in (
             (self._killed, pid, "executor killed"),
             (self._dying, pid, "a task took the executor with it"),
@@ -255,6 +257,11 @@ class Checker:
         if self.fences.get(parent):
             return "lease not renewed in time"
         return None
+
+    def _killed_together(self, pid: int, parent: int, until: float) -> bool:
+        """Before the supervisor can have settled what the executor had ended."""
+        one, other = self._killed.get(pid), self._killed.get(parent)
+        return one is not None and other is not None and other.mono - one.mono < 0.5 and one.mono <= until
 
     def _overlaps(self) -> Iterator[str]:
         groups = dict(self.bodies)

@@ -90,25 +90,26 @@ class Demon:
     def _put_off(self, seconds: float, what: Callable[[], None]) -> None:
         self._later.append((time.monotonic() + seconds, what))
 
-    def _worker(self) -> Worker | None:
-        found = [w for w in self._run.workers if w.alive() and not w.frozen and not w.leaving]
+    def _worker(self, leaving: bool = False) -> Worker | None:
+        """One that is not frozen; also one that was told to stop, if ``leaving``."""
+        found = [w for w in self._run.workers if w.alive() and not w.frozen and (leaving or not w.leaving)]
         return self._rng.choice(found) if found else None
 
     # -- killing -------------------------------------------------------------------------------------
 
     def kill_executor(self) -> None:
-        worker = self._worker()
+        worker = self._worker(leaving=True)
         executors = worker.executors() if worker is not None else []
         if executors:
             self._kill(self._rng.choice(executors), "executor")
 
     def kill_supervisor(self) -> None:
-        worker = self._worker()
+        worker = self._worker(leaving=True)
         if worker is not None:
             self._kill_worker(worker)
 
     def kill_both(self) -> None:
-        worker = self._worker()
+        worker = self._worker(leaving=True)
         if worker is None:
             return
         for pid in worker.executors()[: self._rng.randint(1, 2)]:
