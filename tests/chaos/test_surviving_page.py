@@ -15,6 +15,5 @@ def test_every_test_that_the_page_names_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", page))
     assert len(named) > 30
     assert named <= there, sorted(named - there)
-    assert all(
-        (file := ROOT / "tests" / "chaos" / name).exists() for name in re.findall(r"`(test_\w+\.py)`", page)
-    ), file
+    files_named = set(re.findall(r"`(test_\w+\.py)`", page))
+    assert files_named <= {file.name for file in files}
