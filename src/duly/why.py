@@ -157,6 +157,9 @@ class Case:
                 rate = format_rate(lane.rate, lane.per)
                 more = ", after those before it" if self._parked_before(lane) else ""
                 return f"{_of_lane(lane)}: rate limit {rate} until {self._clock(lane.next_start)}{more}."
+        if self.job.lane is not None and self.job.lane.startswith("schedule:"):
+            name = self.job.lane.partition(":")[2]
+            return f"Another occurrence of schedule {name!r} runs, and its overlap lets one run at a time."
         if self.job.lane is not None:
             return f"It is parked in lane {self.job.lane}, which has room again; a worker takes it out in a moment."
         return None
