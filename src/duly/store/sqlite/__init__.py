@@ -60,6 +60,10 @@ _DURABILITY = {
 }
 
 
+class _NeedsDisk(Exception):
+    """A transaction has to be made again as one that waits for the disk."""
+
+
 class SqliteStore:
     """A store in one file, for any number of processes of one host (see ``contract.Store``).
 
@@ -134,14 +138,31 @@ class SqliteStore:
             if want <= 0 or due is None or due > now:
                 return Exchange([], [])
         # A reserve that is undone by a loss of power leaves a job waiting, as a rescue would: no need for the disk.
-        with self._db.write(durable=bool(outcomes)) as db:
+        try:
+            got, refused = self._settle_and_reserve(worker, slot, outcomes, want, queues, now, bool(outcomes))
+        except _NeedsDisk:
+            got, refused = self._settle_and_reserve(worker, slot, outcomes, want, queues, now, True)
+        self._wake_after(outcomes, got.expired, now)
+        return Exchange(got.leases, refused, got.more)
+
+    def _settle_and_reserve(
+        self,
+        worker: int,
+        slot: int,
+        outcomes: Sequence[Outcome],
+        want: int,
+        queues: Sequence[str],
+        now: int,
+        durable: bool,
+    ) -> tuple[running.Reserved, list[Outcome]]:
+        """Raises _NeedsDisk, and changes nothing, if a job came that nobody may forget to have been started."""
+        with self._db.write(durable=durable) as db:
             in_force = self._current_rules(db)
             refused = running.settle(db, in_force, worker, slot, outcomes, now) if outcomes else []
             got = running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else running.NOTHING
-        if not outcomes and any(lease.flags & Flag.AT_MOST_ONCE for lease in got.leases):
-            self._db.make_durable()  # but nobody may forget that these were started
-        self._wake_after(outcomes, got.expired, now)
-        return Exchange(got.leases, refused, got.more)
+            if not durable and any(lease.flags & Flag.AT_MOST_ONCE for lease in got.leases):
+                raise _NeedsDisk
+        return got, refused
 
     def next_due(self, queues: Sequence[str]) -> int | None:
         with self._db.read() as db:
@@ -153,7 +174,7 @@ class SqliteStore:
 
     def load_effect(self, lease: Lease, key: str) -> bytes | None:
         with self._db.read() as db:
-            row = db.execute(SQL["get_effect"], (lease.ref, key)).fetchone()
+            row = db.execute(SQL["get_effect"], (lease.ref, lease.id, key)).fetchone()
         return None if row is None else bytes(row[0])
 
     def save_effect(self, lease: Lease, key: str, value: bytes) -> None:

@@ -28,7 +28,7 @@
 
 -- :name schema
 CREATE TABLE jobs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER PRIMARY KEY,   -- may be used again once its job is deleted: a lease's token and id tell
     id TEXT NOT NULL,
     task TEXT NOT NULL,
     args BLOB NOT NULL,
@@ -246,7 +246,7 @@ UPDATE jobs SET progress = ? WHERE seq = ? AND token = ? AND state = 1
 SELECT 1 FROM jobs WHERE seq = ? AND token = ? AND state = 1
 
 -- :name get_effect
-SELECT value FROM effects WHERE job = ? AND key = ?
+SELECT value FROM effects JOIN jobs ON seq = job WHERE job = ? AND id = ? AND effects.key = ?
 
 -- :name put_effect
 INSERT INTO effects (job, key, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
