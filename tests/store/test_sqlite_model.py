@@ -5,16 +5,19 @@
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 import duly.store
 from duly.store import Store
 from duly.testing.clock import ManualClock
 from duly.testing.machine import StoreMachine
 
+PHASES = (Phase.generate, Phase.shrink)  # not explain: it traces every line, and takes minutes
 PROFILES = {
-    "ci": settings(derandomize=True, max_examples=300, stateful_step_count=50, deadline=None, database=None),
-    "deep": settings(max_examples=5000, stateful_step_count=80, deadline=None, database=None),
+    "ci": settings(
+        derandomize=True, phases=PHASES, max_examples=300, stateful_step_count=50, deadline=None, database=None
+    ),
+    "deep": settings(phases=PHASES, max_examples=5000, stateful_step_count=80, deadline=None, database=None),
 }
 
 

@@ -23,7 +23,7 @@ from duly.errors import DuplicateKey
 from duly.job import Change, Filter, Flag, Job, Kind, Lease, Outcome, WorkerInfo
 from duly.store.contract import Store
 from duly.testing.clock import START, ManualClock
-from duly.testing.model import DuplicateKeyError, Model
+from duly.testing.model import DuplicateKeyError, Entry, Model
 
 LEASE = 4_000_000
 MAX_LOST = 3
@@ -107,13 +107,34 @@ class StoreMachine(RuleBasedStateMachine):
         self._reserved(self.store.exchange(worker, slot, [], want, queues).leases, worker, slot, want, queues)
 
     def _reserved(self, leases: list[Lease], worker: int, slot: int, want: int, queues: tuple[str, ...]) -> None:
-        wanted = self.model.reserve((worker, slot), want, queues)
-        assert [lease.id for lease in leases] == [entry.job.id for entry in wanted]
+        wanted = self._wanted(leases, worker, want, queues)
+        for entry in wanted:
+            self.model.reserve((worker, slot), entry)
         for lease, entry in zip(leases, wanted, strict=True):
             assert (lease.attempt, lease.retries, lease.lost) == (entry.attempt, entry.retries, entry.lost)
             assert lease.due == entry.due <= self.clock.now()
             assert all(old.token != lease.token for old, _ in self.leases if old.id == lease.id)
             self.leases.append((lease, entry.lease))
+
+    def _wanted(self, leases: list[Lease], worker: int, want: int, queues: tuple[str, ...]) -> list[Entry]:
+        """The jobs that had to come. Whether an expired one takes its queue's turn is the store's to choose."""
+        if self.model.workers[worker] is None:
+            assert leases == []
+            return []
+        due, expired = self.model.startable(queues), self.model.expired(queues)
+        if not expired:
+            assert [lease.id for lease in leases] == [entry.job.id for entry in due[:want]]
+            return due[:want]
+        for queue in queues:
+            came = [lease.id for lease in leases if lease.queue == queue]
+            assert came == [entry.job.id for entry in due if entry.queue == queue][: len(came)]
+        assert len(leases) == min(want, len(due))
+        names = tuple(entry.job.id for entry in expired)
+        gone = {v.id for v in self.store.jobs(Filter(ids=names, states=("cancelled",))).jobs}
+        for entry in expired:
+            if entry.job.id in gone:
+                self.model.expire(entry)
+        return [self.model.entries[lease.id] for lease in leases]
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), want=st.integers(0, 2), queues=orders, slot=st.integers(0, 1))

@@ -6,7 +6,6 @@ to it and to a real store, and compares. What it leaves out: statistics, history
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -84,32 +83,38 @@ class Model:
 
     # -- running ---------------------------------------------------------------------------------
 
-    def reserve(self, seat: Seat, want: int, queues: Sequence[str]) -> list[Entry]:
-        """Like ``exchange`` without outcomes."""
-        if self.workers.get(seat[0]) is None:
-            return []
-        due = sorted(
-            (e for e in self.entries.values() if self._is_due(e, queues)), key=lambda e: (-e.priority, e.due, e.age)
-        )
-        reserved: list[Entry] = []
-        turns = itertools.cycle(queues)
-        while due and len(reserved) < want:
-            queue = next(turns)
-            entry = next((e for e in due if e.queue == queue), None)
-            if entry is None:
-                continue
-            due.remove(entry)
-            if entry.expires is not None and entry.expires <= self.now:
-                self._end(entry, State.CANCELLED)
-                continue
-            self.reserves += 1
-            entry.state, entry.seat, entry.lease = State.RUNNING, seat, self.reserves
-            entry.attempt += 1
-            reserved.append(entry)
-        return reserved
+    def startable(self, queues: Sequence[str]) -> list[Entry]:
+        """What is due and has not expired, in the order to reserve it: the queues take turns."""
+        lines = {queue: self._line(queue) for queue in queues}
+        order: list[Entry] = []
+        while any(lines.values()):
+            for queue in queues:
+                order += lines[queue][:1]
+                del lines[queue][:1]
+        return order
 
-    def _is_due(self, entry: Entry, queues: Sequence[str]) -> bool:
-        return entry.state == State.WAITING and entry.queue in queues and entry.due <= self.now
+    def _line(self, queue: str) -> list[Entry]:
+        due = [e for e in self._due((queue,)) if not self._is_expired(e)]
+        return sorted(due, key=lambda e: (-e.priority, e.due, e.age))
+
+    def expired(self, queues: Sequence[str]) -> list[Entry]:
+        """What is due in these queues and too late to start."""
+        return [e for e in self._due(queues) if self._is_expired(e)]
+
+    def _due(self, queues: Sequence[str]) -> list[Entry]:
+        waiting = (e for e in self.entries.values() if e.state == State.WAITING)
+        return [e for e in waiting if e.queue in queues and e.due <= self.now]
+
+    def _is_expired(self, entry: Entry) -> bool:
+        return entry.expires is not None and entry.expires <= self.now
+
+    def reserve(self, seat: Seat, entry: Entry) -> None:
+        self.reserves += 1
+        entry.state, entry.seat, entry.lease = State.RUNNING, seat, self.reserves
+        entry.attempt += 1
+
+    def expire(self, entry: Entry) -> None:
+        self._end(entry, State.CANCELLED)
 
     def next_due(self, queues: Sequence[str]) -> int | None:
         waiting = (e.due for e in self.entries.values() if e.state == State.WAITING and e.queue in queues)
