@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from duly.job import Kind, Lease, Outcome
+from duly.errors import StoreUnavailable
+from duly.job import Filter, Flag, Job, Kind, Lease, Outcome, State, WorkerInfo
+from duly.store.sqlite import SqliteStore
 from duly.worker.board import Board, make
 
 
@@ -44,3 +48,31 @@ def test_what_ends_while_the_journal_is_shortened_stays_in_it(board: Board) -> N
     board.keep(look)
     thread.join()
     assert [found.lease.id for found in board.unsettled()] == ["early", "late"]
+
+
+def test_an_exchange_that_could_not_reach_the_disk_has_reserved_nothing(tmp_path: Path) -> None:
+    """An at-most-once job was reserved in one transaction and made safe in a second. When somebody locked the file
+    in between, nobody had the lease, and the job was "running" for as long as its worker lived."""
+    store = SqliteStore(f"sqlite:///{tmp_path}/jobs.db?timeout=0.1")
+    worker = store.register(WorkerInfo(name="w", host="h", pid=1), 60_000_000)
+    store.enqueue([Job(id="once", task="t", due=0, flags=int(Flag.AT_MOST_ONCE))])
+    other = sqlite3.connect(store.path, isolation_level=None)
+    begun = []
+
+    def lock_before_the_second(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            begun.append(statement)
+            if len(begun) == 2:
+                other.execute(statement)
+
+    with store._db.write() as connection:  # it keeps its connection
+        connection.set_trace_callback(lock_before_the_second)
+    with pytest.raises(StoreUnavailable):
+        store.exchange(worker, 0, [], 1, ["default"])
+    other.execute("ROLLBACK")
+    connection.set_trace_callback(None)
+    other.close()
+    assert store.jobs(Filter(ids=("once",))).jobs[0].state == State.WAITING
+    [lease] = store.exchange(worker, 0, [], 1, ["default"]).leases
+    assert lease.id == "once"
+    store.close()

@@ -97,11 +97,6 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("COMMIT")
 
-    def make_durable(self) -> None:
-        """Have everything committed so far on the disk."""
-        with self.write() as connection:
-            connection.execute("UPDATE meta SET rules = rules")  # a commit that writes nothing syncs nothing
-
     def _wait_for_disk(self, connection: sqlite3.Connection, wait: bool) -> None:
         mode = self._synchronous if wait else "NORMAL"
         if mode != self._mode:
