@@ -16,7 +16,7 @@ import msgspec
 from duly.clock import MICROS, from_micros, to_micros
 from duly.codec import encode_value
 from duly.config import did_you_mean
-from duly.job import MAX_PRIORITY, Flag, Job, OnConflict, Options, new_id
+from duly.job import MAX_PRIORITY, Flag, Job, OnConflict, Options, WhenLate, new_id
 
 MAX_INSTANT = 253_402_300_799_999_999
 """The last microsecond of the year 9999 UTC, after which datetime has no name for an instant."""
@@ -38,6 +38,8 @@ class CallOptions(TypedDict, total=False):
     time_limit: float | None  # seconds
     max_retries: int | None
     ignore_result: bool | None
+    on_late: WhenLate | None  # what to do if it can start only more than late_tolerance after its due
+    late_tolerance: float | None  # seconds
 
 
 class Call:
@@ -187,15 +189,24 @@ def _headers(value: Mapping[str, Any] | None) -> bytes | None:
 
 
 def _overrides(options: CallOptions) -> bytes | None:
-    soft, hard, retries = (options.get(name) for name in ("soft_time_limit", "time_limit", "max_retries"))
-    if soft is None and hard is None and retries is None:
-        return None
     chosen = Options(
-        soft_time_limit=limit("soft_time_limit", soft),
-        time_limit=limit("time_limit", hard),
-        max_retries=count(retries),
+        soft_time_limit=limit("soft_time_limit", options.get("soft_time_limit")),
+        time_limit=limit("time_limit", options.get("time_limit")),
+        max_retries=count(options.get("max_retries")),
+        on_late=_on_late(options.get("on_late")),
+        late_tolerance=_tolerance(options.get("late_tolerance")),
     )
-    return msgspec.json.encode(chosen)
+    return None if chosen == _NO_OVERRIDES else msgspec.json.encode(chosen)
+
+
+def _on_late(value: WhenLate | None) -> WhenLate | None:
+    if value is not None and value not in get_args(WhenLate):
+        raise ValueError(f"on_late={value!r}: expected one of {', '.join(get_args(WhenLate))}")
+    return value
+
+
+def _tolerance(value: float | timedelta | None) -> float | None:
+    return None if value is None else float(_seconds("late_tolerance", value))
 
 
 def limit(name: str, value: Any) -> float | None:
@@ -225,4 +236,5 @@ def _flags(flags: int, ignore_result: bool | None) -> int:
     return flags | Flag.IGNORE_RESULT if ignore_result else flags & ~Flag.IGNORE_RESULT
 
 
+_NO_OVERRIDES = Options()
 _NAMES = tuple(CallOptions.__annotations__)

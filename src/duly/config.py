@@ -93,6 +93,15 @@ def _annotations(value: Any) -> Mapping[str, Mapping[str, Any]]:
     return MappingProxyType({name: MappingProxyType(dict(options)) for name, options in value.items()})
 
 
+def _queues(what: str) -> Check:
+    def check(value: Any) -> Mapping[str, int]:
+        from duly.turns import numbered
+
+        return MappingProxyType(numbered(value, what))
+
+    return check
+
+
 def _table(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError("expected a dict with names as keys")
@@ -193,6 +202,12 @@ class Settings(MutableMapping[str, Any]):
 
     worker_concurrency = Setting[int | None](None, _maybe(_whole(1)))
     """Jobs a worker runs at once; None: as many as there are CPUs."""
+
+    worker_queues = Setting[Mapping[str, int]](MappingProxyType({}), _queues("weight"))
+    """The queues a worker serves, each with its weight: {"notify": 4, "crawl": 1}. Empty: the default queue."""
+
+    worker_reserve = Setting[Mapping[str, int]](MappingProxyType({}), _queues("number of slots"))
+    """Slots of a worker that serve one queue only: {"notify": 1}."""
 
     worker_pool = Setting[str]("process", _one_of("process", "thread", "async"))
     """What runs the jobs: process, thread or async."""

@@ -19,6 +19,7 @@
         ├── JobCancelled       the job was cancelled, or expired before it could start
         ├── JobUncertain       an at-most-once job whose worker died while it ran
         ├── JobUnknown         no job of that id in the store (never there, forgotten or pruned)
+        ├── JobTooLate         it could start only after its due and the tolerance, and on_late is "fail"
         ├── RetriesExhausted   self.retry() was called once too often, with no exception to raise instead
         └── WorkerLost         the job's worker died as often as is allowed
 
@@ -100,6 +101,10 @@ class JobUncertain(JobError):
 
 class JobUnknown(JobError):
     """The store has no job of that id: it never had, or it was forgotten or pruned."""
+
+
+class JobTooLate(JobError):
+    """The job could start only later than its ``late_tolerance`` allows, and its ``on_late`` is "fail"."""
 
 
 class RetriesExhausted(JobError):

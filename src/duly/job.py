@@ -30,6 +30,10 @@ Verdict = Literal["prevented", "signalled", "moved", "retried", "too late", "key
 *too late*: its state no longer allows it. *unknown*: no such job.
 """
 
+WhenLate = Literal["run", "skip", "fail"]
+"""What happens to a job that can start only later than its tolerance allows: it runs all the same, ends cancelled, or
+ends failed."""
+
 MAX_PRIORITY = 9
 
 
@@ -94,6 +98,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     soft_time_limit: float | None = None  # seconds
     time_limit: float | None = None  # seconds
     max_retries: int | None = None
+    on_late: WhenLate | None = None
+    late_tolerance: float | None = None  # seconds
 
 
 class Enqueued(msgspec.Struct, frozen=True):

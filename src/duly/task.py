@@ -13,7 +13,7 @@ import itertools
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack, get_args
 
 import msgspec
 
@@ -22,7 +22,7 @@ from duly.call import Call, CallOptions, Defaults, check_names, due_of, make_job
 from duly.codec import Codec
 from duly.config import did_you_mean
 from duly.errors import ConfigError, RetriesExhausted, Retry
-from duly.job import Flag, Job, Progress, new_id
+from duly.job import Flag, Job, Progress, WhenLate, new_id
 from duly.rates import parse_rate
 from duly.request import Request, current
 from duly.result import AsyncResult
@@ -36,6 +36,9 @@ T = TypeVar("T")
 Q = ParamSpec("Q")
 
 _BULK = 1_000
+
+LATE_TOLERANCE = 60.0
+"""Seconds that a job may be late before ``on_late`` decides, unless the task or the call says otherwise."""
 
 
 class TaskOptions(TypedDict, total=False):
@@ -56,6 +59,8 @@ class TaskOptions(TypedDict, total=False):
     at_most_once: bool
     ignore_result: bool
     expires: float | None  # seconds from the call
+    on_late: WhenLate  # what to do with a job that can start only more than late_tolerance after its due; "run"
+    late_tolerance: float  # seconds; 60
     rate_limit: str | float | None  # starts over all workers: "10/m", or per second
     max_concurrency: int | None  # running at once, over all workers
     limit_key: Callable[..., object] | None  # called with the arguments; both limits then hold for each key by itself
@@ -137,6 +142,16 @@ class Task(Generic[P, R]):
     @property
     def ignore_result(self) -> bool:
         return self.options.get("ignore_result", self.app.conf.task_ignore_result)
+
+    @property
+    def on_late(self) -> WhenLate:
+        """What happens to a job that can start only more than ``late_tolerance`` after its due."""
+        return self.options.get("on_late", "run")
+
+    @property
+    def late_tolerance(self) -> float:
+        """Seconds."""
+        return self.options.get("late_tolerance", LATE_TOLERANCE)
 
     @functools.cached_property
     def retry_policy(self) -> retry.Policy:
@@ -403,6 +418,8 @@ _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "at_most_once": (lambda v: isinstance(v, bool), "True or False"),
     "ignore_result": (lambda v: isinstance(v, bool), "True or False"),
     "expires": (_limit, "seconds above 0, or None"),
+    "on_late": (lambda v: v in get_args(WhenLate), '"run", "skip" or "fail"'),
+    "late_tolerance": (_number, "seconds"),
     "rate_limit": (_rate, '"10/m", a number (per second), or None'),
     "max_concurrency": (lambda v: v is None or (_whole(v) and v > 0), "a whole number above 0, or None"),
     "limit_key": (lambda v: v is None or callable(v), "a function of the task's arguments, or None"),

@@ -50,7 +50,8 @@ def _pool(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 
 
 @click.command(cls=Verb)
-@click.option("-Q", "--queues", multiple=True, metavar="QUEUES", help="Queues to serve, in this order: a,b,c.")
+@click.option("-Q", "--queues", multiple=True, metavar="QUEUES", help="Queues to serve, with weights: a=4,b.")
+@click.option("--reserve", multiple=True, metavar="QUEUES", help="Keep slots for a queue: notify=1.")
 @click.option("-c", "--concurrency", type=click.IntRange(1), metavar="N", help="Jobs at once. [default: CPUs]")
 @click.option("-P", "--pool", callback=_pool, metavar="POOL", help="process, thread or async. [default: process]")
 @click.option("-n", "--hostname", "--name", "name", metavar="NAME", help="The worker's name on this host.")
@@ -63,7 +64,15 @@ def _pool(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @click.option("--lease", callback=_span, metavar="SPAN", help="Others take its jobs after this long in silence.")
 @click.option("--reload", is_flag=True, help="Restart executors when source files change (development).")
 @pass_session
-def worker(session: Session, /, queues: tuple[str, ...], pool: str | None, name: str | None, **settings: Any) -> None:
+def worker(
+    session: Session,
+    /,
+    queues: tuple[str, ...],
+    reserve: tuple[str, ...],
+    pool: str | None,
+    name: str | None,
+    **settings: Any,
+) -> None:
     """Run a worker until TERM or Ctrl-C; a second one gives back what runs and leaves at once.
 
     What is not said here comes from the app's settings.
@@ -76,17 +85,27 @@ def worker(session: Session, /, queues: tuple[str, ...], pool: str | None, name:
     if pool in CELERY_POOLS:
         session.note(f"Pool {pool!r} is {CELERY_POOLS[pool]!r} here{', one job at once' if pool == 'solo' else ''}.")
         settings["concurrency"] = settings["concurrency"] or (1 if pool == "solo" else None)
-    names = tuple(part.strip() for given in queues for part in given.split(",") if part.strip())
     options = WorkerOptions(
         app=session.app_spec,
         store=session.store_url,
-        queues=names or None,
+        queues=_numbered(queues, "weight", "--queues"),
+        reserve=_numbered(reserve, "number of slots", "--reserve"),
         name=_bare_name(name),
         pool=CELERY_POOLS.get(pool, pool) if pool else None,
         workdir=os.getcwd(),
         **settings,
     )
     session.leave(supervisor.run(options, on_ready=_greeter(session)))
+
+
+def _numbered(given: tuple[str, ...], what: str, option: str) -> dict[str, int] | None:
+    """Queues with a number each, or None if none is named."""
+    from duly.turns import numbered
+
+    try:
+        return numbered(",".join(given), what) or None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=f"'{option}'") from None
 
 
 def _bare_name(name: str | None) -> str | None:
@@ -102,16 +121,25 @@ def _greeter(session: Session) -> Callable[[ReadyInfo], None]:
     return greet
 
 
+def _weighted(queues: tuple[str, ...], weights: dict[str, int]) -> list[str]:
+    """Weights are shown if they differ."""
+    differ = len(set(weights.values())) > 1
+    return [f"{queue}={weights[queue]}" if differ else queue for queue in queues]
+
+
 def banner(ready: ReadyInfo) -> list[str]:
     """Who is there, in the habit of Celery's banner."""
     facts = [
         ("app", ready.app),
         ("store", ready.store),
         ("", ready.durability),
-        ("queues", ", ".join(ready.queues)),
+        ("queues", ", ".join(_weighted(ready.queues, ready.weights))),
         ("pool", f"{ready.pool}, {ready.concurrency} at once"),
         ("lease", f"{ready.lease:g} s"),
     ]
+    if ready.reserve:
+        kept = ", ".join(f"{number} for {queue}" for queue, number in ready.reserve.items())
+        facts.insert(-1, ("kept", kept))
     lines = ["", f"duly {ready.version}  {clean(ready.name)}@{clean(ready.host)}  pid {ready.pid}", ""]
     for label, value in facts:
         lines += textwrap.wrap(

@@ -69,7 +69,8 @@ class SimWorker:
         self._next_beat = 0
         self._next_tick = 0
         self._board = make_board()
-        go = Go(worker=0, name=name, slot=0, pool="process", slots=slots, queues=queues, poll=1.0,
+        go = Go(worker=0, name=name, slot=0, pool="process", slots=slots, queues=queues,
+                homes=(None,) * slots, poll=1.0,
                 soft_time_limit=None, time_limit=None, max_tasks=None, reload=False)  # fmt: skip
         self._attempts = Attempts(world.app, go, Board(self._board, slots), world.clock)
         self._guard = Guard()

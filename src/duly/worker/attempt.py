@@ -30,6 +30,7 @@ from duly.job import Flag, Kind, Lease, Options, Outcome
 from duly.messages import TimeLimit
 from duly.request import Request, current
 from duly.task import Task
+from duly.worker import lateness
 from duly.worker.board import NO_RETRY, Board
 from duly.worker.interrupt import Guard, exception_for
 from duly.worker.joblog import JobLog
@@ -43,12 +44,25 @@ _LONGEST_UNKNOWN = 60.0  # seconds between two of them
 _SUCCEEDED = Kind.SUCCEEDED
 
 _options = msgspec.json.Decoder(Options)
+_NO_OPTIONS = Options()
 
 
 class Recipe:
     """How to run the jobs of one task."""
 
-    __slots__ = ("decode", "encode", "fn", "hard", "is_async", "plain", "soft", "task", "time_policy")
+    __slots__ = (
+        "decode",
+        "encode",
+        "fn",
+        "hard",
+        "is_async",
+        "on_late",
+        "plain",
+        "soft",
+        "task",
+        "time_policy",
+        "tolerance",
+    )
 
     def __init__(self, task: Task[..., Any], go: Go, override: TimeLimit | None) -> None:
         self.task = task
@@ -61,7 +75,9 @@ class Recipe:
         if override is not None:  # 0: no limit
             self.soft = self.soft if override.soft is None else override.soft or None
             self.hard = self.hard if override.hard is None else override.hard or None
-        self.plain = self.soft is None and self.hard is None
+        self.on_late = task.on_late
+        self.tolerance = task.late_tolerance
+        self.plain = self.soft is None and self.hard is None and self.on_late == "run"
         self.time_policy = task.retry_policy.covers(TimeLimitExceeded())
 
 
@@ -160,7 +176,10 @@ class Attempts:
         now = self._clock.monotonic()
         request = Request(recipe.task, lease, self._store, self._clock)
         if not recipe.plain or lease.options is not None:
-            soft, deadline, policy = self._limits(recipe, lease, now)
+            options = _NO_OPTIONS if lease.options is None else _options.decode(lease.options)
+            if (too_late := lateness.verdict(lease, started, options, recipe.on_late, recipe.tolerance)) is not None:
+                return self._end(lease, started, *too_late)
+            soft, deadline, policy = self._limits(recipe, lease, options, now)
         self._board.start(slot, lease, now, deadline, policy)
         current.set(request)
         try:
@@ -264,15 +283,13 @@ class Attempts:
         recipe = self._recipes[name] = Recipe(task, self._go, self._time_limits.get(name))
         return recipe
 
-    def _limits(self, recipe: Recipe, lease: Lease, now: float) -> tuple[float | None, float, float]:
+    @staticmethod
+    def _limits(recipe: Recipe, lease: Lease, options: Options, now: float) -> tuple[float | None, float, float]:
         """Soft limit in seconds, hard deadline (monotonic, 0: none), and the pause until another run if it
         passes (negative: none)."""
-        soft, hard, most = recipe.soft, recipe.hard, recipe.task.max_retries
-        if lease.options is not None:
-            options = _options.decode(lease.options)
-            soft = soft if options.soft_time_limit is None else options.soft_time_limit
-            hard = hard if options.time_limit is None else options.time_limit
-            most = most if options.max_retries is None else options.max_retries
+        soft = recipe.soft if options.soft_time_limit is None else options.soft_time_limit
+        hard = recipe.hard if options.time_limit is None else options.time_limit
+        most = recipe.task.max_retries if options.max_retries is None else options.max_retries
         again = NO_RETRY
         if recipe.time_policy and not retry.exhausted(lease.retries, most):
             again = retry.delay(lease.retries, recipe.task.retry_policy)

@@ -1,6 +1,7 @@
 """The coordinator: exchanges with the store for a pool that runs many jobs at once.
 
-It reserves as many jobs as there are free slots, so each starts at once and none waits behind another; what
+It reserves as many jobs as there are free slots, so each starts at once and none waits behind another; for a slot
+that is reserved for a queue, from that queue only. What
 ends while an exchange is under way is settled together by the next one.
 """
 
@@ -30,7 +31,11 @@ class Coordinator:
         self._start = start
         self._poll = go.poll
         self._slots = go.slots
-        self._free = list(reversed(range(go.slots)))  # slots of the board
+        self._homes = go.homes
+        # Slots of the board by home; those for any queue, which are the last, first: they settle what has ended.
+        self._free: dict[str | None, list[int]] = {home: [] for home in reversed(go.homes)}
+        for slot in reversed(range(go.slots)):
+            self._free[go.homes[slot]].append(slot)
         self._left = go.max_tasks  # jobs until this executor leaves; None: no end
         self._ended: deque[tuple[int, Outcome]] = deque()  # slot and outcome, not settled
         self._stopping = False
@@ -41,10 +46,10 @@ class Coordinator:
             want, got = self._exchange()
             if self._ended:
                 continue
-            if self._stopping and len(self._free) == self._slots:
+            if self._stopping and self._count_free() == self._slots:
                 return
             if got < want:
-                self._seat.idle()
+                self._seat.idle(self._open_queues())
             else:
                 self._seat.listener.wait(self._poll)  # a job that ends pokes, and so does stop
 
@@ -60,26 +65,49 @@ class Coordinator:
     def _exchange(self) -> tuple[int, int]:
         """Settle what has ended and start what is due; gives how many jobs were wanted and came."""
         ended = drain(self._ended)
-        want = self._want(len(ended))
-        if not ended and not want:
+        if not ended and not self._want(self._count_free()):
             return 0, 0
-        leases = self._seat.exchange([outcome for _, outcome in ended], want)
+        for slot, _ in ended:  # the slots are free when the first exchange has settled these
+            self._free[self._homes[slot]].append(slot)
+        outcomes = [outcome for _, outcome in ended]
+        wanted = got = 0
+        for home, slots in self._free.items():
+            want = self._want(len(slots))
+            if not want and not outcomes:
+                continue
+            leases = self._seat.exchange(outcomes, want, None if home is None else (home,))
+            if outcomes:
+                self._settled(ended)
+                outcomes = []
+            self._begin(leases, slots)
+            wanted, got = wanted + want, got + len(leases)
+        return wanted, got
+
+    def _settled(self, ended: list[tuple[int, Outcome]]) -> None:
         self._board.keep(lambda: [outcome for _, outcome in list(self._ended)])
         for slot, outcome in ended:
             self._board.idle(slot)
             self._attempts.cancelled.discard(outcome.lease.id)
-            self._free.append(slot)
+
+    def _begin(self, leases: list[Lease], slots: list[int]) -> None:
         self._attempts.offset = self._seat.offset
         now = self._seat.now()
         for lease in leases:
-            self._start(lease, self._free.pop(), now)
+            self._start(lease, slots.pop(), now)
         if self._left is not None:
             self._left -= len(leases)
             self._stopping = self._stopping or self._left <= 0
-        return want, len(leases)
 
-    def _want(self, ending: int) -> int:
+    def _want(self, free: int) -> int:
         if self._stopping:
             return 0
-        want = len(self._free) + ending
-        return want if self._left is None else min(want, self._left)
+        return free if self._left is None else min(free, self._left)
+
+    def _count_free(self) -> int:
+        return sum(map(len, self._free.values()))
+
+    def _open_queues(self) -> tuple[str, ...] | None:
+        """The queues that a slot is free for; None: all."""
+        if self._free.get(None):
+            return None
+        return tuple(home for home, slots in self._free.items() if slots and home is not None)

@@ -122,7 +122,8 @@ class Crew:
                 slot=child.slot,
                 pool=plan.pool,
                 slots=plan.slots,
-                queues=plan.queues,
+                queues=plan.turns_of(child.slot),
+                homes=plan.homes_of(child.slot),
                 poll=plan.poll,
                 soft_time_limit=plan.soft_time_limit,
                 time_limit=plan.time_limit,
@@ -139,7 +140,7 @@ class Crew:
             if child.slot >= self._slots and not child.leaving:
                 self._tell_to_stop(child)
             elif child.worker is not None:
-                child.link.send(Serve(queues=plan.queues, time_limits=time_limits))
+                child.link.send(Serve(queues=plan.turns_of(child.slot), time_limits=time_limits))
 
     # -- what children say ---------------------------------------------------------------------------
 

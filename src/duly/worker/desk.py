@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from duly import turns
 from duly.clock import Clock
-from duly.errors import StoreError
+from duly.errors import ConfigError, StoreError
 from duly.messages import Control, TimeLimit
 from duly.store import Store
 from duly.worker.crew import Crew
@@ -106,6 +107,10 @@ class Desk:
         size = self.plan.concurrency + by
         if size < 1:
             raise Refused(f"{-by} fewer than {self.plan.concurrency} leaves none; to end the worker: shutdown")
+        try:
+            turns.check_reserve(self.plan.reserve, self.plan.queues, size)
+        except ConfigError as exc:
+            raise Refused(str(exc)) from None
         self.plan = msgspec.structs.replace(self.plan, concurrency=size)
         return {"ok": f"{size} executor{'' if size == 1 else 's'}"}
 
@@ -117,6 +122,8 @@ class Desk:
         return self._serves()
 
     def _cancel_consumer(self, queue: str) -> Answer:
+        if queue in self.plan.reserve:
+            raise Refused(f"{queue!r} has reserved slots here; to stop taking from it: pause {queue}")
         left = tuple(name for name in self.plan.queues if name != queue)
         if not left:
             raise Refused(f"{queue!r} is the only queue; to stop taking from it: pause {queue}, or shutdown")

@@ -48,7 +48,8 @@ class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go", tag_field="say"):
     slot: int
     pool: str
     slots: int  # jobs this executor runs at once
-    queues: tuple[str, ...]
+    queues: tuple[str, ...]  # one round of turns
+    homes: tuple[str | None, ...]  # for each slot the one queue it is kept for; None: any
     poll: float  # seconds between looks at the store when no wake-up comes
     soft_time_limit: float | None
     time_limit: float | None
@@ -60,7 +61,7 @@ class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go", tag_field="say"):
 class Serve(msgspec.Struct, frozen=True, kw_only=True, tag="serve", tag_field="say"):
     """What may change while an executor runs."""
 
-    queues: tuple[str, ...]
+    queues: tuple[str, ...]  # one round of turns
     time_limits: list[TimeLimit]  # set at run time
 
 
@@ -77,7 +78,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="s
 
     store: str
     tasks: tuple[str, ...]
-    queues: tuple[str, ...]
+    queues: dict[str, int]  # by weight
+    reserve: dict[str, int]  # slots by queue
     pool: str
     concurrency: int
     lease: float  # seconds

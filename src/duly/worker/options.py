@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from duly import turns
+from duly.errors import ConfigError
 from duly.worker.link import Hello
 
 
@@ -12,7 +16,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     app: str  # "module:attribute", or "module"
     store: str | None = None  # URL; None: the app's
-    queues: tuple[str, ...] | None = None  # None: the app's
+    queues: dict[str, int] | Sequence[str] | None = None  # by weight, or "notify=4"; None: the app's
+    reserve: dict[str, int] | Sequence[str] | None = None  # slots by queue, or "notify=1"; None: the app's
     name: str | None = None  # None: "worker", with a number if this host has one of that name
     concurrency: int | None = None  # jobs at once
     pool: str | None = None  # process, thread or async
@@ -38,6 +43,8 @@ class ReadyInfo(msgspec.Struct, frozen=True, kw_only=True):
     store: str  # URL
     durability: str
     queues: tuple[str, ...]
+    weights: dict[str, int]  # of queues
+    reserve: dict[str, int]  # slots kept for a queue
     pool: str
     concurrency: int
     tasks: tuple[str, ...]
@@ -49,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     store: str
     queues: tuple[str, ...]
+    weights: dict[str, int]  # of queues; 1 for those not named
+    reserve: dict[str, int]  # slots kept for a queue
     tasks: tuple[str, ...]
     pool: str
     concurrency: int
@@ -73,12 +82,32 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Jobs at once in each of them."""
         return 1 if self.pool == "process" else self.concurrency
 
+    def homes_of(self, executor: int) -> tuple[str | None, ...]:
+        """For each slot of an executor the one queue it is kept for; None: any."""
+        homes = turns.homes(self.reserve, self.concurrency)
+        return homes[executor : executor + 1] if self.pool == "process" else homes
+
+    def turns_of(self, executor: int) -> tuple[str, ...]:
+        """One round of the queues that an executor serves."""
+        homes = self.homes_of(executor)
+        if len(homes) == 1 and homes[0] is not None:
+            return (homes[0],)
+        return turns.in_turns({queue: self.weights.get(queue, 1) for queue in self.queues})
+
 
 def plan_of(options: WorkerOptions, hello: Hello) -> Plan:
-    """The plan: what the options leave open is as the app says."""
+    """The plan: what the options leave open is as the app says. Raises ConfigError."""
+    try:
+        weights = turns.numbered(options.queues or hello.queues, "weight")
+        reserve = turns.numbered(hello.reserve if options.reserve is None else options.reserve, "number of slots")
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from None
+    turns.check_reserve(reserve, weights, options.concurrency or hello.concurrency)
     return Plan(
         store=hello.store,
-        queues=options.queues or hello.queues,
+        queues=tuple(weights),
+        weights=weights,
+        reserve=reserve,
         tasks=hello.tasks,
         pool=options.pool or hello.pool,
         concurrency=options.concurrency or hello.concurrency,

@@ -4,7 +4,9 @@ The loop is exchange, run the batch one by one, exchange. A batch is as many job
 mean, so that the cost of a transaction is shared by many short jobs and waits for no long one.
 
 The *flusher* thread serves the exception: a job that outlasts TARGET although the mean said otherwise. Then it
-settles what is finished and releases what has not started, so that nothing waits behind a slow neighbour. A
+settles what is finished and releases what has not started, so that nothing waits behind a slow neighbour. And
+while a batch runs, the main thread looks every LOOK at the queues of which the batch holds nothing (any more), so
+that a job of a quiet queue does not wait for the end of a busy one's batch. A
 lease is in one of three places (pending, the hand of the main thread, done) and moves by atomic operations,
 so each has one owner at a time.
 """
@@ -33,8 +35,12 @@ MOST = 500
 SLOW = 3_000
 """µs. A job that took longer is settled before the next one starts."""
 
+LOOK = 1_000
+"""µs between two looks at other queues while a batch runs; and how much of their work a look takes in."""
+
 T = TypeVar("T")
 
+_NEVER = 1 << 62  # µs
 _FLUSH_AGAIN = 0.5  # seconds, after the store refused
 _AT_MOST_ONCE = int(Flag.AT_MOST_ONCE)
 
@@ -59,7 +65,9 @@ class ProcessPool:
         threading.Thread(target=self._flush_late, name="flusher", daemon=True).start()
         seat, pending = self._seat, self._pending
         while not self._stopping and self._left != 0:
-            leases = seat.exchange(drain(self._done), self._want())
+            want = self._want()
+            self._release_beyond(want)
+            leases = seat.exchange(drain(self._done), max(want - len(pending), 0))
             self._board.keep(lambda: list(self._done))
             pending.extend(leases)
             if not pending:
@@ -81,13 +89,27 @@ class ProcessPool:
         self._guard.cancel(job)
 
     def _want(self) -> int:
-        """How many jobs to reserve, beside those that are pending."""
+        """How many jobs the next batch should hold."""
         if self._stopping:
             return 0
         want = min(max(int(TARGET / self._mean), 1), MOST)
         if self._left is not None:
             want = min(want, self._left)
-        return max(want - len(self._pending), 0)
+        return want
+
+    def _look_aside(self, now: int, ran: int) -> int:
+        """Take in, before what is pending, what came due in queues that it has nothing of; gives the instant."""
+        pending = {lease.queue for lease in tuple(self._pending)}
+        quiet = [queue for queue in self._seat.turns if queue not in pending]
+        want = max(int(LOOK / self._mean), 1)
+        if self._left is not None:
+            want = min(want, self._left - ran - len(self._pending))
+        if want < 1 or not pending or not quiet or self._stopping or not self._seat.is_due(quiet):
+            return now
+        leases = self._seat.exchange(drain(self._done), want, quiet)
+        self._board.keep(lambda: list(self._done))
+        self._pending.extendleft(reversed(leases))
+        return self._seat.now()
 
     def _rest(self) -> None:
         self._busy.clear()
@@ -105,6 +127,7 @@ class ProcessPool:
         note = self._board.note
         ran = 0
         begun = started = self._seat.now()
+        look_at = begun + LOOK if len(self._seat.turns) > 1 else _NEVER
         try:
             while True:
                 lease = take()
@@ -115,7 +138,13 @@ class ProcessPool:
                 finished = outcome.finished
                 if finished - started > SLOW or lease.flags & _AT_MOST_ONCE or not noted:
                     break
+                if finished - begun > TARGET:
+                    break
                 started = finished
+                if finished >= look_at:
+                    started = self._look_aside(finished, ran)
+                    begun += started - finished  # looking is no work
+                    look_at = started + LOOK
         except IndexError:  # nothing is pending any more
             finished = started
         self._learn(ran, finished - begun)
@@ -128,6 +157,15 @@ class ProcessPool:
         self._mean = mean if mean > self._mean else (self._mean + mean) / 2
         if self._left is not None:
             self._left = max(self._left - ran, 0)
+
+    def _release_beyond(self, want: int) -> None:
+        """The tasks turned out slower than thought: others may have what is too much for one batch."""
+        now = self._seat.now()
+        try:
+            while len(self._pending) > want:
+                self._done.append(Outcome(self._pending.pop(), Kind.RELEASED, finished=now))
+        except IndexError:  # stop or the flusher has just released them all
+            return
 
     def _release_pending(self) -> None:
         now = self._seat.now()

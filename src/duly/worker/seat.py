@@ -32,24 +32,26 @@ class Seat:
         self.offset = 0  # µs; store's clock minus host's
         self._worker = worker
         self._slot = slot
-        self._queues = list(queues)
+        self._round = tuple(queues)
+        self.turns = self._round  # beginning with the queue whose turn is next
         self._poll = poll  # seconds
         self._clock = clock
         self._next_sync = 0.0
         self._misses = 0  # looks in a row that found something due but brought nothing
 
     def serve(self, queues: Sequence[str]) -> None:
-        """Reserve from these queues from now on. From any thread."""
-        if set(queues) != set(self._queues):
-            self._queues = list(queues)
+        """Reserve from these queues, in these turns, from now on. From any thread."""
+        if tuple(queues) != self._round:
+            self._round = self.turns = tuple(queues)
             self.listener.poke()
 
-    def exchange(self, outcomes: Sequence[Outcome], want: int) -> list[Lease]:
-        """Settle and reserve; keeps trying while the store is unavailable."""
+    def exchange(self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None) -> list[Lease]:
+        """Settle and reserve, from all queues in turns or from ``queues``; keeps trying while the store is
+        unavailable."""
         pause = _FIRST_PAUSE
         while True:
             try:
-                leases = self.exchange_once(outcomes, want)
+                leases = self.exchange_once(outcomes, want, queues)
                 if pause > _FIRST_PAUSE:
                     log.warning("the store answers again")
                 return leases
@@ -59,27 +61,38 @@ class Seat:
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def exchange_once(self, outcomes: Sequence[Outcome], want: int) -> list[Lease]:
+    def exchange_once(
+        self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None
+    ) -> list[Lease]:
         """Settle and reserve. Raises StoreError."""
-        answer = self.store.exchange(self._worker, self._slot, outcomes, want, self._queues)
+        turns = self.turns
+        answer = self.store.exchange(self._worker, self._slot, outcomes, want, turns if queues is None else queues)
         if answer.refused:
             for outcome in answer.refused:
                 self._report_refused(outcome)
-        if answer.leases:
+        if answer.leases or answer.more:
             self._misses = 0
-            queues = self._queues
-            if len(queues) > 1:  # the next exchange begins with another queue
-                queues.append(queues.pop(0))
+        if answer.leases and len(turns) > 1 and queues is None and self.turns is turns:
+            self.turns = after(turns, answer.leases[0].queue)
         return answer.leases
 
-    def idle(self) -> None:
-        """Sleep until something may be due: a wake-up, the next due, or the poll interval."""
-        self.listener.wait(self.until_due())
+    def is_due(self, queues: Sequence[str]) -> bool:
+        """Whether one of these queues has something to start; False if the store does not say. Quick: no lock."""
+        try:
+            due = self.store.next_due(queues)
+        except StoreUnavailable:  # the next exchange says so
+            return False
+        return due is not None and due <= self.now()
 
-    def until_due(self) -> float:
+    def idle(self, queues: Sequence[str] | None = None) -> None:
+        """Sleep until something may be due, in all queues or in ``queues``: a wake-up, the next due, or the poll
+        interval."""
+        self.listener.wait(self.until_due(queues))
+
+    def until_due(self, queues: Sequence[str] | None = None) -> float:
         """Seconds to wait for, at most the poll interval."""
         try:
-            due = self.store.next_due(self._queues)
+            due = self.store.next_due(self.turns if queues is None else queues)
         except StoreUnavailable:  # the next exchange says so
             return self._poll
         if due is None:
@@ -112,3 +125,11 @@ class Seat:
                 outcome.lease.task,
                 outcome.kind.name.lower(),
             )
+
+
+def after(turns: tuple[str, ...], served: str) -> tuple[str, ...]:
+    """The same round, beginning behind the first turn of ``served``."""
+    if served not in turns:
+        return turns
+    cut = turns.index(served) + 1
+    return turns[cut:] + turns[:cut]

@@ -135,8 +135,8 @@ class Supervisor:
         hello = self._crew.hello
         if hello is None or self._stops:
             return
-        self._plan = plan = plan_of(self._options, hello)
         try:
+            self._plan = plan = plan_of(self._options, hello)
             self._open(plan)
         except (StoreError, ConfigError) as exc:
             log.error("%s", exc)
@@ -218,6 +218,8 @@ class Supervisor:
             store=plan.store,
             durability=self._store.durability,
             queues=plan.queues,
+            weights=plan.weights,
+            reserve=plan.reserve,
             pool=plan.pool,
             concurrency=plan.concurrency,
             tasks=plan.tasks,
