@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
+from duly.clock import MICROS
 from duly.job import Filter, Limit, State
+from duly.schedules import every
 from duly.testing.simworker import SimWorker
 from duly.testing.world import World
 
@@ -25,6 +28,7 @@ def storm(seed: int) -> Counter[str]:
         world.app.conf.worker_max_lost = 1_000
         _tasks(world)
         world.store.set_limit(Limit(scope="task", name="world.limited", concurrency=2))
+        world.store.set_limit(Limit(scope="task", name="world.rated", rate=20, per=60 * MICROS))
         for _ in range(3):
             _join(world)
         for number in range(JOBS):
@@ -34,6 +38,8 @@ def storm(seed: int) -> Counter[str]:
             _disturb(world)
             _check_limit(world)
         _calm_down(world)
+        world.advance(90)  # what the schedule missed is made up for, and a minute ahead is made
+        world.app.schedules.remove("world.tick")
         world.settle()
         _check_end(world)
         return Counter(event.what for event in world.history.events)
@@ -60,12 +66,20 @@ def _tasks(world: World) -> None:
     def limited(number: int) -> int:
         return number
 
+    @world.app.task(name="world.rated")
+    def rated(number: int) -> int:
+        return number
+
+    @world.app.task(name="world.tick")
+    def tick() -> None: ...
+
+    world.app.schedules.add("world.tick", tick, every(20), catch_up="all")
     for name in world.app.tasks:
         world.takes(name, lambda random: random.choice([0, 0.01, 1, 5, 40]))
 
 
 def _enqueue(world: World, number: int) -> None:
-    task = world.app.tasks[world.rng.choice(sorted(world.app.tasks))]
+    task = world.app.tasks[world.rng.choice([name for name in sorted(world.app.tasks) if name != "world.tick"])]
     key = f"key{world.rng.randrange(5)}" if world.rng.random() < 0.2 else None
     task.apply_async((number,), countdown=world.rng.uniform(0, 100), priority=world.rng.randrange(10), key=key)
 
@@ -111,12 +125,29 @@ def _calm_down(world: World) -> None:
 
 
 def _check_end(world: World) -> None:
+    _check_rate(world)
+    _check_occurrences(world)
     for job in world.store.jobs(Filter(), limit=1_000).jobs:
         allowed = {State.SUCCEEDED, State.CANCELLED}
         if job.task == "world.once":
             allowed.add(State.UNCERTAIN)
         if job.state not in allowed:
             raise world.history.broken(f"job {job.id} ({job.task}) ended {job.state.name}")
+
+
+def _check_rate(world: World) -> None:
+    """Starts of a task limited to 20 a minute are at least three seconds apart."""
+    starts = [event.at for event in world.history.events if event.what == "started" and event.task == "world.rated"]
+    for before, after in pairwise(starts):
+        if after - before < 3 * MICROS:
+            raise world.history.broken(f"two jobs of a task limited to 20/m started {after - before} µs apart")
+
+
+def _check_occurrences(world: World) -> None:
+    """Every twenty seconds from the first occurrence to the last, none left out, none twice."""
+    nominals = sorted(occurrence.nominal for occurrence in world.store.occurrences("world.tick", 10_000))
+    if nominals != list(range(nominals[0], nominals[-1] + 1, 20 * MICROS)):
+        raise world.history.broken(f"occurrences are missing or doubled: {nominals}")
 
 
 def main(seeds: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from storm import storm
 
 from duly import Duly
+from duly.schedules import crontab
 from duly.store.sqlite.sql import SQL
 from duly.testing.world import BrokenPromise, World
 
@@ -96,6 +97,27 @@ def test_a_partitioned_worker_ends_its_task_before_others_may_start_it() -> None
         assert whats.index("fenced") < whats.index("rescued") < whats.index("started", 1)
 
 
+def test_recurring_work_happens_once_an_hour_for_a_month_whoever_dies() -> None:
+    with World(seed=3) as world:
+        started: list[int] = []
+
+        @world.app.periodic(crontab(minute=0))
+        @world.app.task
+        def read_calendar() -> None:
+            started.append(world.clock.now())
+
+        hour = 3600 * 1_000_000
+        world.advance(minutes=30)  # so that nobody dies at the very moment of an occurrence
+        begun = world.clock.now()
+        for day in range(31):
+            dying = world.worker()
+            world.worker()
+            world.advance(days=1)
+            world.kill(dying if day % 2 else world.workers[0])
+        expected = [hour_ * hour for hour_ in range(begun // hour + 1, (begun + 31 * 24 * hour) // hour + 1)]
+        assert [moment - moment % hour for moment in started] == expected
+
+
 def test_your_own_app_is_borrowed_and_given_back(tmp_path: Path) -> None:
     app = Duly("mine", store=f"sqlite:///{tmp_path}/mine.db")
 
@@ -141,6 +163,7 @@ def test_the_plugin_gives_a_world_and_an_eager_app(tmp_path: Path) -> None:
         """
 import pytest
 from duly import Duly
+from duly.schedules import crontab
 
 app = Duly("mine", store="sqlite:///nowhere/never.db")
 

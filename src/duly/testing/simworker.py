@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from duly import scheduler
 from duly.clock import MICROS
 from duly.errors import StoreUnavailable
 from duly.failure import encode_error
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from duly.testing.world import World
 
 NEVER = 1 << 62  # µs; no event
+_TICK_AGAIN = 1_000  # µs between two ticks when one was not enough
 _POLL = MICROS  # how long a lost wake-up goes unnoticed
 
 
@@ -67,7 +69,6 @@ class SimWorker:
         self._old: int | None = None  # the one before, until the store has heard of its end
         self._safe_until = 0  # µs; the lease certainly holds until then
         self._next_beat = 0
-        self._next_tick = 0
         self._board = make_board()
         go = Go(worker=0, name=name, slot=0, pool="process", slots=slots, queues=queues,
                 homes=(None,) * slots, poll=1.0,
@@ -186,6 +187,7 @@ class SimWorker:
                           tasks=tuple(self._world.app.tasks))  # fmt: skip
         tasks = self._world.app.tasks
         self._store().declare_limits(sorted(tasks), declared(tasks.values()))
+        scheduler.declare(self._store(), self._world.app.name, tuple(self._world.app.declared_schedules()))
         self._id = self._store().register(info, self._lease)
         self._renewed(now)
         self.written_off = False
@@ -204,8 +206,8 @@ class SimWorker:
         for rescued in self._store().rescue(self._world.app.conf.worker_max_lost):
             self._world.rescued(self, rescued)
         self._world.write_off()
-        if self._world.clock.now() >= self._next_tick:
-            self._next_tick = self._world.tick()
+        if self._next_tick() <= self._world.clock.now():
+            self._world.scheduler.tick()
 
     def _serve(self, seat: Seat) -> None:
         """Settle what has ended and start the next job."""
@@ -229,12 +231,18 @@ class SimWorker:
 
     def _next(self, now: int) -> int:
         """When there is something to do again. Renewals are not events (see ``World``)."""
-        moments = [min(seat.ends for seat in self.seats), self._next_tick, self._world.next_lapse()]
+        moments = [min(seat.ends for seat in self.seats), self._world.next_lapse()]
+        moments.append(max(self._next_tick(), now + _TICK_AGAIN))
         if any(seat.outcome is None for seat in self.seats):
             due = self._world.store.next_due(self._queues)
             if due is not None:
                 moments.append(due if due > now else now + self._world.rng.randrange(1, 2_000))
         return max(min(moments), now + 1)
+
+    def _next_tick(self) -> int:
+        """When the scheduler has something to do."""
+        upcoming = self._world.store.next_schedule()
+        return NEVER if upcoming is None else upcoming - scheduler.NEAR
 
     def woken(self) -> None:
         """A wake-up came, soon or, now and then, not at all: then polling finds what it was for."""

@@ -30,6 +30,7 @@ from duly import store as stores
 from duly.app import Duly
 from duly.clock import MICROS, to_micros
 from duly.job import Filter, Kind, Lease, Outcome, Rescued, State
+from duly.scheduler import Scheduler
 from duly.store.contract import Store
 from duly.testing.clock import ManualClock
 from duly.testing.history import BrokenPromise, Event, History
@@ -59,6 +60,7 @@ class World:
         self._borrowed = self.app.lend(self.store, self.clock)
         self.workers: list[SimWorker] = []
         self.history = History(seed)
+        self.scheduler = Scheduler(self.store)
         self._durations: dict[str, Duration] = {}
         self._spent = 0  # µs that the task which runs now says it takes
 
@@ -213,10 +215,6 @@ class World:
         for worker in self.workers:
             if not worker.healthy and worker.lapses() <= self.clock.now():
                 worker.written_off = True
-
-    def tick(self) -> int:
-        """Make what recurring schedules ask for; gives the next instant to look."""
-        return NEVER
 
     def starting(self, worker: SimWorker, lease: Lease) -> None:
         now = self.clock.now()

@@ -87,24 +87,25 @@ class SqliteStore:
     def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         if not jobs:
             return []
-        now = self.now()
+        now, keyed = self.now(), any(job.key is not None for job in jobs)
         with self._db.write() as db:
-            if any(job.key is not None for job in jobs):
+            if keyed:
                 answers = [self._enqueue_keyed(db, job, now) for job in jobs]
             else:
                 answers = self._enqueue_plain(db, jobs, now)
         self._wake_workers(min(job.due for job in jobs), now)
-        if any(job.key is not None and job.on_conflict == "replace" for job in jobs):
+        if keyed and any(job.on_conflict == "replace" for job in jobs):
             self.notify("results")  # somebody may wait for the one that was replaced
         return answers
 
     def _enqueue_plain(self, db: sqlite3.Connection, jobs: Sequence[Job], now: int) -> list[Enqueued]:
         """No keys: one statement for all, unless some id turns out to be there already."""
         rows = [job_row(job, now) for job in jobs]
-        db.execute("SAVEPOINT bulk")
-        if db.executemany(SQL["insert"], rows).rowcount == len(jobs):
-            return [Enqueued(job.id, True) for job in jobs]
-        db.execute("ROLLBACK TO bulk")
+        if len(rows) > 1:
+            db.execute("SAVEPOINT bulk")
+            if db.executemany(SQL["insert"], rows).rowcount == len(jobs):
+                return [Enqueued(job.id, True) for job in jobs]
+            db.execute("ROLLBACK TO bulk")
         return [
             Enqueued(job.id, db.execute(SQL["insert"], row).rowcount == 1)
             for job, row in zip(jobs, rows, strict=True)
