@@ -40,6 +40,24 @@ def hold(i: int, seconds: float) -> None:
     time.sleep(seconds)
 
 
+@app.task(ignore_result=True)
+def tenth() -> None:
+    """A tenth of a millisecond of work."""
+    end = time.perf_counter_ns() + 100_000
+    while time.perf_counter_ns() < end:
+        pass
+
+
+@app.task(ignore_result=True, max_concurrency=1, limit_key=lambda customer: customer)
+def keyed(customer: str) -> None:
+    """One at a time for each customer."""
+
+
+@app.task(ignore_result=True)
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 def worker(executors: int) -> list[str]:
     duly = Path(sys.executable).with_name("duly")
     return [str(duly), "-A", "bench.sides.duly_side", "worker", "-l", "WARNING", "-c", str(executors)]
@@ -72,3 +90,17 @@ def read(handles: Sequence[Any]) -> list[int]:
 
 def send_hold(i: int, seconds: float) -> None:
     hold.delay(i, seconds)
+
+
+def flood(n: int, queue: str) -> None:
+    for start in range(0, n, 10_000):
+        tenth.enqueue_many([()] * min(10_000, n - start), queue=queue)
+
+
+def flood_of_one_key(n: int, queue: str) -> None:
+    for start in range(0, n, 10_000):
+        keyed.enqueue_many([("acme",)] * min(10_000, n - start), queue=queue)
+
+
+def slow(n: int, seconds: float, queue: str) -> None:
+    nap.enqueue_many([(seconds,)] * n, queue=queue)

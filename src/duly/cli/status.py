@@ -36,9 +36,17 @@ class Standing:
 
 @click.command(cls=Verb)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: workers and queues; times in µs UTC.")
+@click.option("-w", "--watch", "live", is_flag=True, help="Refresh each second, with rates and failures; q ends.")
 @pass_session
-def status(session: Session, as_json: bool) -> None:
+def status(session: Session, as_json: bool, live: bool) -> None:
     """Show workers and what they run, and queues. Exit status 69 if no worker is alive."""
+    if live:
+        if as_json:
+            raise click.UsageError("--watch has no JSON form; for that: duly status --json, as often as you like")
+        from duly.cli.watch import watch
+
+        watch(session)
+        return
     store = session.store
     now = store.now()
     running = store.jobs(Filter(states=("running",)), limit=RUNNING_READ).jobs
