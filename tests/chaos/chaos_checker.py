@@ -48,7 +48,9 @@ class Report(msgspec.Struct):
 
     def text(self, title: str) -> str:
         lines = [f"chaos: {title}"]
-        lines.append("  " + ", ".join(f"{name} {n}" for name, n in sorted(self.counts.items())))
+        for group in ("deeds", "jobs", "other"):
+            found = {name.partition(": ")[2]: n for name, n in self.counts.items() if name.startswith(f"{group}: ")}
+            lines.append(f"  {group}: " + ", ".join(f"{name} {n}" for name, n in sorted(found.items())))
         lines.append(f"  bodies run again: {sum(self.repeats.values())}")
         lines += [f"    {n:4} {why}" for why, n in sorted(self.repeats.items())]
         lines += [f"  PROBLEM {problem}" for problem in self.problems[:40]]
@@ -97,13 +99,13 @@ class Checker:
             *self._cancelled_and_run(),
             *self._moved_and_early(),
         ]
-        counts = Counter(f"jobs {job.state.name.lower()}" for job in self.jobs.values())
+        counts = Counter(f"jobs: {job.state.name.lower()}" for job in self.jobs.values())
         counts |= Counter(f"deeds: {event.what}" for event in self.events if event.what in _DEEDS)
         counts |= Counter(f"deeds: kill {event['role']}" for event in self.of["kill"])
-        counts["acknowledged"] = len(self.of["ack"])
-        counts["bodies"] = sum(map(len, self.bodies.values()))
-        counts["effect steps run again"] = self._steps_again
-        counts["jobs failed for having been lost too often"] = sum(map(_is_lost, self.jobs.values()))
+        counts["jobs: acknowledged"] = len(self.of["ack"])
+        counts["other: bodies"] = sum(map(len, self.bodies.values()))
+        counts["other: effect steps run again"] = self._steps_again
+        counts["jobs: failed for having been lost too often"] = sum(map(_is_lost, self.jobs.values()))
         return Report(problems, counts, self.repeats)
 
     # -- reading -------------------------------------------------------------------------------------

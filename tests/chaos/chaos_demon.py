@@ -49,7 +49,9 @@ class Demon:
         self._read = 0  # bytes of the log that were read
         self._known: list[str] = []  # acknowledged ids
         self._locker: subprocess.Popen[bytes] | None = None
-        self._deeds: list[tuple[float, Callable[[], None]]] = [
+        self._order = random.Random(run.seed)  # of the deeds; what they hit is up to the moment
+        self._bag: list[Callable[[], None]] = []
+        self._deeds: list[tuple[int, Callable[[], None]]] = [
             (6, self.kill_executor),
             (3, self.kill_supervisor),
             (2, self.kill_both),
@@ -66,10 +68,17 @@ class Demon:
 
     def act(self) -> None:
         self._do_what_was_put_off()
-        [(_, deed)] = self._rng.choices(self._deeds, [weight for weight, _ in self._deeds])
+        deed = self._draw()
         with contextlib.suppress(StoreUnavailable):  # who holds the lock may be somebody that is frozen, by us
             deed()
-        time.sleep(self._rng.uniform(0.05, 0.5))
+        time.sleep(self._order.uniform(0.05, 0.5))
+
+    def _draw(self) -> Callable[[], None]:
+        """The next deed: out of a bag, so that each comes as often as it should, in any order."""
+        if not self._bag:
+            self._bag = [deed for times, deed in self._deeds for _ in range(times)]
+            self._order.shuffle(self._bag)
+        return self._bag.pop()
 
     def heal(self) -> None:
         """Thaw what is frozen, and wait for the lock to be let go."""

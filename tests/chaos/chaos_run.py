@@ -180,7 +180,7 @@ class Run:
         report = Checker(events, jobs, attempts, self._fences(events)).report()
         report.problems[:0] = self.problems
         report.problems += [f"store: {found.text}" for found in self.store.examine() if found.severity == "error"]
-        report.counts["lines cut short"] = torn
+        report.counts["other: log lines cut short"] = torn
         return report
 
     def _jobs(self) -> list[JobView]:
