@@ -239,10 +239,7 @@ class Task(Generic[P, R]):
     def _made(self, defaults: Defaults, data: bytes, options: CallOptions, now: int) -> Job:
         if options or defaults.expires is not None:
             return make_job(defaults, data, options, now, self.app.zone)
-        return Job(
-            id=new_id(), task=defaults.task, due=now, args=data,
-            queue=defaults.queue, priority=defaults.priority, flags=defaults.flags,
-        )  # fmt: skip
+        return _plain_job(defaults, data, now)
 
     def _send(self, job: Job) -> AsyncResult[R]:
         if self.app.conf.task_always_eager:
@@ -255,16 +252,17 @@ class Task(Generic[P, R]):
         return AsyncResult((await self.app.client.aenqueue(job)).id, self.app, self)
 
     def _send_many(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[AsyncResult[R]]:
-        app, defaults, now, encode = self.app, self.defaults(), self.app.now(), self.codec.encode_args
+        app, defaults, now = self.app, self.defaults(), self.app.now()
+        plain = not shared and defaults.expires is None and self.options.get("limit_key") is None
         jobs = []
         for call in calls:
-            if isinstance(call, Call):
-                options: Any = {**shared, **call.options}
-                job = self._made(defaults, encode(call.args, call.kwargs), options, now)
-                jobs.append(self.limited(job, call.args, call.kwargs))
-            else:
-                job = self._made(defaults, encode(_arguments(call), {}), shared, now)
-                jobs.append(self.limited(job, call, {}))
+            if plain and type(call) is tuple:
+                jobs.append(_plain_job(defaults, self.codec.encode_args(call, {}), now))
+                continue
+            args, kwargs, own = _parts(call)
+            options: Any = {**shared, **own}
+            job = self._made(defaults, self.codec.encode_args(args, kwargs), options, now)
+            jobs.append(self.limited(job, args, kwargs))
         if app.conf.task_always_eager:
             return [eager.run(self, job) for job in jobs]
         return [AsyncResult(answer.id, app, self) for answer in app.client.enqueue_bulk(jobs)]
@@ -359,12 +357,23 @@ def default_name(app: str, fn: Callable[..., Any]) -> str:
     return f"{app if module == '__main__' else module}.{fn.__name__}"
 
 
-def _arguments(call: Any) -> Sequence[Any]:
+def _plain_job(defaults: Defaults, data: bytes, now: int) -> Job:
+    """The job of a call without options."""
+    return Job(
+        id=new_id(), task=defaults.task, due=now, args=data,
+        queue=defaults.queue, priority=defaults.priority, flags=defaults.flags,
+    )  # fmt: skip
+
+
+def _parts(call: Any) -> tuple[Sequence[Any], Mapping[str, Any], Mapping[str, Any]]:
+    """Arguments, keyword arguments and options of one call of a bulk."""
+    if isinstance(call, Call):
+        return call.args, call.kwargs, call.options
     if isinstance(call, str | bytes) or not isinstance(call, Sequence):
         raise TypeError(
             f"enqueue_many: expected a tuple of arguments or a Call, got {call!r}; for one argument: (x,)"
         )
-    return call
+    return call, {}, {}
 
 
 def _check_options(name: str, options: TaskOptions) -> None:

@@ -7,17 +7,14 @@ contract.
 
 from __future__ import annotations
 
-import os
-import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
 from duly.clock import MICROS, SYSTEM, Clock
-from duly.errors import ConfigError, DuplicateKey, StaleLease
+from duly.errors import DuplicateKey, StaleLease
 from duly.job import (
     Advance,
     Answer,
@@ -49,15 +46,11 @@ from duly.store.contract import WAKE_AHEAD, Channel, Listener, Order
 from duly.store.sqlite import examining, liveness, looking, managing, messaging, recurring, rules, running, syncing
 from duly.store.sqlite.database import Database
 from duly.store.sqlite.sql import SQL, job_row
+from duly.store.sqlite.url import DURABILITY, parse
 from duly.store.wake import Hub, LocalHub
 
 _LOG_BYTES = 4 << 20  # `maintain` checkpoints a write-ahead log larger than this
 _MINUTE = 60 * MICROS
-
-_DURABILITY = {
-    "FULL": "every acknowledged job survives a loss of power (SQLite WAL, synchronous=FULL)",
-    "NORMAL": "a loss of power may undo the last moments' commits (SQLite WAL, synchronous=NORMAL)",
-}
 
 
 class _NeedsDisk(Exception):
@@ -76,7 +69,7 @@ class SqliteStore:
         path, synchronous, timeout = parse(url)
         self.url = url
         self.path = path
-        self.durability = _DURABILITY[synchronous] if path != ":memory:" else "nothing survives: it is in memory"
+        self.durability = DURABILITY[synchronous] if path != ":memory:" else "nothing survives: it is in memory"
         self.now = clock.now
         self._db = Database(path, SQL["schema"], synchronous, timeout)
         self._hub: Hub | LocalHub | None = None
@@ -140,9 +133,9 @@ class SqliteStore:
                 return Exchange([], [])
         # A reserve that is undone by a loss of power leaves a job waiting, as a rescue would: no need for the disk.
         try:
-            got, refused = self._settle_and_reserve(worker, slot, outcomes, want, queues, now, bool(outcomes))
+            got, refused = self._settle_and_reserve(worker, slot, outcomes, want, queues, bool(outcomes))
         except _NeedsDisk:
-            got, refused = self._settle_and_reserve(worker, slot, outcomes, want, queues, now, True)
+            got, refused = self._settle_and_reserve(worker, slot, outcomes, want, queues, True)
         self._wake_after(outcomes, got.expired, now)
         return Exchange(got.leases, refused, got.more)
 
@@ -153,11 +146,11 @@ class SqliteStore:
         outcomes: Sequence[Outcome],
         want: int,
         queues: Sequence[str],
-        now: int,
         durable: bool,
     ) -> tuple[running.Reserved, list[Outcome]]:
         """Raises _NeedsDisk, and changes nothing, if a job came that nobody may forget to have been started."""
         with self._db.write(durable=durable) as db:
+            now = self.now()  # here and not before: the lock may have been long in coming, and jobs expire
             in_force = self._current_rules(db)
             refused = running.settle(db, in_force, worker, slot, outcomes, now) if outcomes else []
             got = running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else running.NOTHING
@@ -479,25 +472,3 @@ def _due_again(outcome: Outcome) -> int | None:
     if outcome.kind in (Kind.RETRY, Kind.POSTPONED):
         return outcome.due
     return outcome.lease.due if outcome.kind == Kind.RELEASED else None
-
-
-def parse(url: str) -> tuple[str, str, float]:
-    """Path, synchronous and timeout (seconds) of a ``sqlite://`` URL. Raises ConfigError."""
-    rest = url.removeprefix("sqlite://")
-    place, _, query = rest.partition("?")
-    if not place.startswith("/") or len(place) < 2:
-        raise ConfigError(
-            f"store {url!r}: needs a path: sqlite:///relative.db (three slashes) or sqlite:////absolute.db (four)"
-        )
-    path = unquote(place[1:])
-    options = {"synchronous": "FULL", "timeout": "10"}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in options:
-            raise ConfigError(f"store {url!r}: no option {name!r}; known: {', '.join(options)}")
-        options[name] = value
-    synchronous = options["synchronous"].upper()
-    if synchronous not in _DURABILITY:
-        raise ConfigError(f"store {url!r}: synchronous={synchronous}; it can be {' or '.join(_DURABILITY)}")
-    if not re.fullmatch(r"\d+(\.\d+)?", options["timeout"]):
-        raise ConfigError(f"store {url!r}: timeout={options['timeout']!r}; it takes a number of seconds")
-    return path if path == ":memory:" else os.path.abspath(path), synchronous, float(options["timeout"])
