@@ -12,6 +12,7 @@ import pytest
 from duly.errors import StoreUnavailable
 from duly.job import Filter, Flag, Job, Kind, Lease, Outcome, State, WorkerInfo
 from duly.store.sqlite import SqliteStore
+from duly.testing.clock import ManualClock
 from duly.worker.board import Board, make
 
 
@@ -75,4 +76,20 @@ def test_an_exchange_that_could_not_reach_the_disk_has_reserved_nothing(tmp_path
     assert store.jobs(Filter(ids=("once",))).jobs[0].state == State.WAITING
     [lease] = store.exchange(worker, 0, [], 1, ["default"]).leases
     assert lease.id == "once"
+    store.close()
+
+
+def test_a_job_that_expired_while_the_lock_was_waited_for_does_not_start(tmp_path: Path) -> None:
+    """The clock was read before the transaction began, and that may wait for seconds."""
+    clock = ManualClock()
+    store = SqliteStore(f"sqlite:///{tmp_path}/jobs.db", clock=clock)
+    worker = store.register(WorkerInfo(name="w", host="h", pid=1), 60_000_000)
+    now = clock.now()
+    store.enqueue([Job(id="short-lived", task="t", due=now, expires=now + 1_000_000)])
+    with store._db.write() as connection:
+        pass
+    wait = {"BEGIN IMMEDIATE": lambda: clock.advance(2)}
+    connection.set_trace_callback(lambda statement: wait.pop(statement, lambda: None)())
+    assert store.exchange(worker, 0, [], 1, ["default"]).leases == []
+    assert store.jobs(Filter(ids=("short-lived",))).jobs[0].state == State.CANCELLED
     store.close()
