@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import beside, drain, enqueue, kit, latency, lateness, memory, recovery, roundtrip
+from bench import beside, drain, enqueue, fairness, kit, latency, lateness, memory, recovery, roundtrip
 
 PROGRAMS = tuple(
-    module.PROGRAM for module in (drain, roundtrip, enqueue, latency, lateness, memory, recovery, beside)
+    module.PROGRAM for module in (drain, roundtrip, enqueue, latency, lateness, memory, recovery, beside, fairness)
 )
 SIDES = ("duly", "celery-redis", "huey-redis", "huey-sqlite")
 
@@ -59,6 +59,8 @@ AIMS = (
     Aim("recovery", "dead supervisor, below 1 s after restart", below(1), "supervisor", "s"),
     Aim("recovery", "dead host, below the lease of 10 s and 1 s", below(11), "host", "s"),
     Aim("beside", "nobody waits for the 60 s job: all within 1 s", below(1), "seconds", "s"),
+    Aim("fairness", "beside a flood, a quiet queue's p50 below 5 ms", below(5), "flood1_p50", "ms"),
+    Aim("fairness", "beside slow tasks, with a reserve, below 5 ms", below(5), "slow_p50", "ms"),
 )
 
 

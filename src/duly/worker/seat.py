@@ -70,8 +70,10 @@ class Seat:
         if answer.refused:
             for outcome in answer.refused:
                 self._report_refused(outcome)
-        if answer.leases or answer.more:
+        if answer.leases:
             self._misses = 0
+        elif answer.more:  # go on soon, but not at once: others want to write too
+            self._misses = 1
         if answer.leases and len(turns) > 1 and queues is None and self.turns is turns:
             self.turns = after(turns, answer.leases[0].queue)
         return answer.leases
