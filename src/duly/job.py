@@ -185,7 +185,7 @@ class Exchange(msgspec.Struct, frozen=True):
 
     leases: list[Lease]  # in the order to run them
     refused: list[Outcome]  # outcomes whose lease was stale; nothing of them was written
-    more: bool = False  # no lease, but not every due job was looked at yet: ask again at once
+    more: bool = False  # no lease, but not every due job was looked at yet: ask again soon
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
