@@ -6,9 +6,11 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from worker_kit import Shop, eventually
 
-from duly.clock import SYSTEM
+from duly import store as stores
+from duly.clock import SYSTEM, SystemClock
 from duly.job import Job, WorkerInfo, new_id
 from duly.worker import proctree
 from duly.worker.maintenance import Maintenance, Terms, namespace
@@ -49,6 +51,34 @@ def test_nobody_is_declared_dead_who_cannot_be_seen(shop: Shop) -> None:
     maintenance = maintain(shop)
     eventually(lambda: running(shop) == {3: 1})
     maintenance.close()
+
+
+def test_a_clock_set_forward_declares_nobody_dead_who_renews(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    clock = SetForward()
+    shop.store = stores.open(shop.store.url, clock=clock)
+    living = register(shop, pid=1, born=7, host="elsewhere")
+    register(shop, pid=2, born=7, host="elsewhere")
+    maintenance = Maintenance(
+        shop.store, Terms(host="here", lease=1.0, max_lost=3, keep=None, keep_failed=None), clock
+    )
+    maintenance.start()
+    clock.by = 3600 * 1_000_000
+    eventually(lambda: "the clock was set forward by 3600.0 s" in caplog.text)
+    assert running(shop) == {2: 0}
+    shop.store.renew(living, 60_000_000)
+    eventually(lambda: running(shop) == {1: 1})
+    maintenance.close()
+    assert shop.store.renew(living, 60_000_000).alive
+    shop.store.close()
+
+
+class SetForward(SystemClock):
+    """The host's clocks, the wall clock set forward by some µs."""
+
+    by = 0
+
+    def now(self) -> int:
+        return super().now() + self.by
 
 
 def test_old_jobs_are_pruned(shop: Shop) -> None:

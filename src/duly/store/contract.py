@@ -153,8 +153,9 @@ class Store(Protocol):
         """
         ...
 
-    def rescue(self, max_lost: int, dead: Sequence[int] = ()) -> list[Rescued]:
-        """Give back the jobs of workers whose lease has lapsed, and of the ``dead`` ones named.
+    def rescue(self, max_lost: int, dead: Sequence[int] = (), lapsed: bool = True) -> list[Rescued]:
+        """Give back the jobs of workers whose lease has lapsed (at ``expires``; unless ``lapsed`` is False), and of
+        the ``dead`` ones named.
 
         A job becomes waiting again, due at its old due, unless: it was asked to cancel (cancelled), is
         at-most-once (uncertain), or this is loss number ``max_lost`` (failed, WorkerLost).

@@ -21,6 +21,7 @@ from duly.worker import proctree
 log = logging.getLogger("duly.worker")
 
 _RESCUE_EVERY = 0.5  # seconds: with nothing to rescue it is one short read
+_JUMP = 1.0  # seconds that wall and monotonic clock may differ by between two rounds
 _PRUNE_EVERY = 60.0  # seconds
 _PRUNE_AT_ONCE = 1000  # jobs per transaction, so that nobody waits long for the write lock
 
@@ -42,7 +43,7 @@ class Maintenance:
 
     1. ``start``: at once it gives back the jobs of workers of this host whose process is gone, and declares the
        app's schedules.
-    2. Twice a second a rescue and the store's own housekeeping; each minute a prune; the
+    2. Twice a second a look at the clocks, a rescue and the store's own housekeeping; each minute a prune; the
        scheduler when it has something to do, and at least every 10 s.
     3. ``close``.
     """
@@ -53,10 +54,17 @@ class Maintenance:
         self._clock = clock
         self._boot = namespace()
         self._scheduler = scheduler.Scheduler(store)
+        self._clocks = clock.now(), clock.monotonic()
+        self._quiet_until = self._clocks[1] + self._time_to_renew
         self._declared = False
         self._closed = threading.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
+
+    @property
+    def _time_to_renew(self) -> float:
+        """Seconds in which every worker that lives has renewed its lease."""
+        return self._terms.lease / 3 + 1.0
 
     def start(self) -> None:
         self._thread.start()
@@ -70,6 +78,7 @@ class Maintenance:
         while True:
             now = self._clock.monotonic()
             try:
+                self._watch_clocks()
                 self._rescue()
                 if now >= next_prune:
                     self._prune()
@@ -87,7 +96,26 @@ class Maintenance:
 
     def _rescue(self) -> None:
         dead = [worker.id for worker in self._store.workers() if self._is_dead(worker)]
-        report(self._store.rescue(self._terms.max_lost, dead))
+        lapsed = self._clock.monotonic() >= self._quiet_until
+        if dead or lapsed:
+            report(self._store.rescue(self._terms.max_lost, dead, lapsed))
+
+    def _watch_clocks(self) -> None:
+        """Notice that the wall clock was set, or that the machine slept: then every lease may look lapsed although
+        its worker lives, and nobody is declared dead until all have had time to renew. The same at the start,
+        since it may have happened just before."""
+        before, self._clocks = self._clocks, (self._clock.now(), self._clock.monotonic())
+        jump = (self._clocks[0] - before[0]) / MICROS - (self._clocks[1] - before[1])
+        if abs(jump) < _JUMP:
+            return
+        self._quiet_until = self._clocks[1] + self._time_to_renew
+        log.warning(
+            "the clock was set %s by %.1f s%s; leases are judged again in %.1f s",
+            "forward" if jump > 0 else "back",
+            abs(jump),
+            " or the machine slept" if jump > 0 else "",
+            self._time_to_renew,
+        )
 
     def _is_dead(self, worker: WorkerInfo) -> bool:
         """Certainly gone. Only of this boot and process namespace can we tell."""

@@ -206,12 +206,14 @@ class SqliteStore:
             rescued = liveness.abandon(db, worker, slot, set(started), error, max_lost, self.now())
         return self._announce(rescued)
 
-    def rescue(self, max_lost: int, dead: Sequence[int] = ()) -> list[Rescued]:
+    def rescue(self, max_lost: int, dead: Sequence[int] = (), lapsed: bool = True) -> list[Rescued]:
+        now = self.now()
+        before = now if lapsed else -1  # no lease expires before 1970
         with self._db.read() as db:
-            if not dead and not liveness.any_lapsed(db, self.now()):
+            if not dead and not liveness.any_lapsed(db, before):
                 return []
         with self._db.write() as db:
-            rescued = liveness.rescue(db, max_lost, dead, self.now())
+            rescued = liveness.rescue(db, max_lost, dead, before, now)
         return self._announce(rescued)
 
     def workers(self) -> list[WorkerInfo]:

@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FIRST_WAIT = 0.00005  # seconds before the first retry of a lock; doubled up to _LONGEST_WAIT
-_LONGEST_WAIT = 0.005
+_LONGEST_WAIT = 0.0005
 _CHECKPOINT_PAGES = 4000  # fallback when no worker runs that checkpoints: 16 MB of log
 
 _inherited: list[sqlite3.Connection] = []

@@ -51,9 +51,10 @@ def abandon(
     return rescued
 
 
-def rescue(db: sqlite3.Connection, max_lost: int, dead: Sequence[int], now: int) -> list[Rescued]:
+def rescue(db: sqlite3.Connection, max_lost: int, dead: Sequence[int], before: int, now: int) -> list[Rescued]:
+    """Of the ``dead``, and of those whose lease ended at ``before`` or earlier."""
     rescued = []
-    for worker, name, host, info in db.execute(SQL["lapsed"], (now, array(dead))).fetchall():
+    for worker, name, host, info in db.execute(SQL["lapsed"], (before, array(dead))).fetchall():
         pid = worker_info(info).pid
         how = "is dead" if worker in dead else "stopped answering"
         reason = error("WorkerLost", f"worker {name}@{host} (pid {pid}) {how}; it held this job")
