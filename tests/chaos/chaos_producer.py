@@ -34,6 +34,7 @@ MIX: list[tuple[float, Callable[[random.Random], tuple[Any, tuple[Any, ...]]]]] 
     (8, lambda rng: (tasks.pay, ())),
     (8, lambda rng: (tasks.once, (rng.choice([0.0, 0.0, 0.1]),))),
     (2, lambda rng: (tasks.brood, ())),
+    (3, lambda rng: (tasks.mind, (round(rng.uniform(0.1, 0.5), 1),))),
 ]
 
 

@@ -153,3 +153,11 @@ def brood(serial: str) -> str:
         child.stdout.close()
         child.wait()
     return answer(serial)
+
+
+@app.task
+def mind(serial: str, seconds: float) -> str:
+    """Fails if its child is killed."""
+    with body(serial):
+        subprocess.run(["sleep", str(seconds)], check=True)
+    return answer(serial)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from chaos_run import Run
 
 from duly.errors import StoreUnavailable
 from duly.job import Filter, Flag, Job, Kind, Lease, Outcome, State, WorkerInfo
@@ -93,3 +99,28 @@ def test_a_job_that_expired_while_the_lock_was_waited_for_does_not_start(tmp_pat
     assert store.exchange(worker, 0, [], 1, ["default"]).leases == []
     assert store.jobs(Filter(ids=("short-lived",))).jobs[0].state == State.CANCELLED
     store.close()
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_a_task_whose_children_end_with_the_lease_has_not_failed(run: Run, pool: str) -> None:
+    """When the lease ran out, the executor ended what its tasks had started and then itself. In between, a task could
+    see its child die, and its failure was settled, as if it had been the task's own."""
+    worker = run.start_worker(pool, 1.0)
+    args = json.dumps([["serial", 2], {}]).encode()
+    run.store.enqueue([Job(id="minds", task="chaos_tasks.mind", due=0, args=args)])
+    end = time.monotonic() + 60
+    while not (children := [p for p in psutil.Process(worker.pid).children(recursive=True) if p.name() == "sleep"]):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    executor = psutil.Process(children[0].ppid())
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        while executor.status() != psutil.STATUS_ZOMBIE:  # its parent, who would bury it, is frozen
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+    while not (job := run.store.jobs(Filter(ids=("minds",))).jobs[0]).state.final:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert job.state == State.SUCCEEDED, job.error

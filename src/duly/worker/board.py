@@ -77,6 +77,7 @@ class Board:
         self._slots = slots
         self._place = [0] * slots
         self._written = 0  # bytes of the journal
+        self._sealed = False
         self._lock = threading.Lock()  # of the journal
 
     def close(self) -> None:
@@ -109,7 +110,7 @@ class Board:
     def note(self, outcome: Outcome) -> bool:
         """Put an outcome in the journal, in case this process dies before it is settled; False if it is full."""
         with self._lock:
-            return self._append(outcome)
+            return self._sealed or self._append(outcome)
 
     def keep(self, unsettled: Callable[[], Iterable[Outcome]]) -> None:
         """Only what ``unsettled`` gives is unsettled now. One that stands twice, or is settled after all, does no
@@ -118,10 +119,17 @@ class Board:
         It is asked here, so that what another thread ends meanwhile is in its answer, or noted after it.
         """
         with self._lock:
+            if self._sealed:
+                return
             self._written = 0
             _LENGTH.pack_into(self._memory, _LENGTH_AT, 0)
             for outcome in unsettled():
                 self._append(outcome)
+
+    def seal(self) -> None:
+        """What ends from now on is not noted any more: this process is about to end what its tasks have started."""
+        with self._lock:
+            self._sealed = True
 
     def _append(self, outcome: Outcome) -> bool:
         data = _encode(outcome)

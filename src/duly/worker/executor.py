@@ -192,6 +192,9 @@ class Executor:
         if self._board is None or time.monotonic() < self._board.lease_end():
             return
         log.error("the worker's lease has run out and was not renewed: the executor ends itself")
+        self._board.seal()  # a task that fails because its children are ended did not fail
+        if self._seat is not None:
+            self._seat.seal()
         proctree.kill(f"{proctree.EXECUTOR_MARK}={os.environ[proctree.EXECUTOR_MARK]}")
         _leave_at_once()
 

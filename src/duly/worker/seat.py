@@ -7,6 +7,7 @@ as the worker's lease lives, after which the executor ends (``executor.py``).
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 
@@ -36,6 +37,7 @@ class Seat:
         self.turns = self._round  # beginning with the queue whose turn is next
         self._poll = poll  # seconds
         self._clock = clock
+        self._sealed = False
         self._next_sync = 0.0
         self._misses = 0  # looks in a row that found something due but brought nothing
 
@@ -61,10 +63,16 @@ class Seat:
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def seal(self) -> None:
+        """Settle nothing that ends from now on. From any thread; the process is about to end."""
+        self._sealed = True
+
     def exchange_once(
         self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None
     ) -> list[Lease]:
-        """Settle and reserve. Raises StoreError."""
+        """Settle and reserve. Raises StoreError. Does not return once the seat is sealed."""
+        if self._sealed:
+            threading.Event().wait()
         turns = self.turns
         answer = self.store.exchange(self._worker, self._slot, outcomes, want, turns if queues is None else queues)
         if answer.refused:
