@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FIRST_WAIT = 0.00005  # seconds before the first retry of a lock; doubled up to _LONGEST_WAIT
-_LONGEST_WAIT = 0.0005
+_LONGEST_WAIT = 0.001  # whoever commits again and again leaves a gap of 0.2 ms; longer sleeps miss it too often
 _CHECKPOINT_PAGES = 4000  # fallback when no worker runs that checkpoints: 16 MB of log
 
 _inherited: list[sqlite3.Connection] = []
@@ -200,9 +200,10 @@ class Database:
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """The schema's version; 0 for an empty file. Refuses what is not ours or newer than us."""
+        # In this order: whoever sees the tables that another process has just made then sees whose they are too.
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if tables and application != APPLICATION_ID:
             raise StoreCorrupt(
                 f"store {self.path}: this SQLite file belongs to another program (it has {tables} tables or indexes "
