@@ -72,9 +72,9 @@ def check_reserve(reserve: Mapping[str, int], queues: Iterable[str], slots: int)
     queues = list(queues)
     for queue in reserve:
         if queue not in queues:
-            hint = did_you_mean(queue, queues)
+            hint = did_you_mean(queue, queues) or "."
             raise ConfigError(
-                f"reserve {queue}={reserve[queue]}: this worker does not serve {queue!r}{hint}. "
+                f"reserve {queue}={reserve[queue]}: this worker does not serve {queue!r}{hint} "
                 f"It serves {', '.join(queues)}; name {queue!r} in -Q too, or leave the reserve out"
             )
     kept = sum(reserve.values())
