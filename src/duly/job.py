@@ -377,6 +377,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     boot: str = ""  # the kernel's boot id; with pid and born it names a process for good
     born: int = 0  # the process's start time, in the kernel's own ticks since boot
+    mark: str = ""  # 16 hex digits that the environment of everything it started carries
     queues: tuple[str, ...] = ()
     pool: str = "process"
     slots: int = 1  # jobs it runs at once

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 from worker_kit import Shop, Worker, alive, eventually, kill
 
@@ -234,6 +235,20 @@ def test_guardian_ends_what_a_killed_supervisor_leaves(shop: Shop) -> None:
     shop.wait_note(job)
     grandchild = grandchild_of(shop)
     worker.end(signal.SIGKILL)
+    eventually(lambda: not alive(grandchild))
+
+
+def test_the_next_worker_ends_what_a_supervisor_killed_with_its_guardian_leaves(shop: Shop) -> None:
+    worker = shop.worker()
+    job = shop.add("leave_children", path(shop, "pids"))
+    shop.wait_note(job)
+    grandchild = grandchild_of(shop)
+    guardian = {child.pid for child in psutil.Process(worker.pid).children()} - set(worker.executors())
+    for pid in guardian:
+        kill(pid)
+    worker.end(signal.SIGKILL)
+    assert alive(grandchild)
+    shop.worker()
     eventually(lambda: not alive(grandchild))
 
 

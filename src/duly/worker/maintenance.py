@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 
 import msgspec
@@ -56,6 +57,7 @@ class Maintenance:
         self._scheduler = scheduler.Scheduler(store)
         self._clocks = clock.now(), clock.monotonic()
         self._quiet_until = self._clocks[1] + self._time_to_renew
+        self._buried: set[int] = set()  # dead workers that were seen to
         self._declared = False
         self._closed = threading.Event()
         self._failing = False
@@ -95,10 +97,13 @@ class Maintenance:
                 return
 
     def _rescue(self) -> None:
-        dead = [worker.id for worker in self._store.workers() if self._is_dead(worker)]
+        dead = [worker for worker in self._store.workers() if self._is_dead(worker)]
+        for worker in dead:
+            _end_leftovers(worker)
         lapsed = self._clock.monotonic() >= self._quiet_until
         if dead or lapsed:
-            report(self._store.rescue(self._terms.max_lost, dead, lapsed))
+            report(self._store.rescue(self._terms.max_lost, [worker.id for worker in dead], lapsed))
+            self._buried.update(worker.id for worker in dead)
 
     def _watch_clocks(self) -> None:
         """Notice that the wall clock was set, or that the machine slept: then every lease may look lapsed although
@@ -119,7 +124,13 @@ class Maintenance:
 
     def _is_dead(self, worker: WorkerInfo) -> bool:
         """Certainly gone. Only of this boot and process namespace can we tell."""
-        if worker.expires == 0 or worker.host != self._terms.host or not worker.boot or worker.boot != self._boot:
+        if (
+            worker.expires == 0
+            or worker.id in self._buried
+            or worker.host != self._terms.host
+            or not worker.boot
+            or worker.boot != self._boot
+        ):
             return False
         return proctree.birth(worker.pid) != worker.born
 
@@ -146,6 +157,12 @@ class Maintenance:
     @staticmethod
     def _limit(now: int, keep: float | None) -> int:
         return 0 if keep is None else now - int(keep * MICROS)
+
+
+def _end_leftovers(worker: WorkerInfo) -> None:
+    """What a dead worker's tasks had started, if its guardian died with it: before the jobs run again."""
+    if re.fullmatch("[0-9a-f]{16}", worker.mark):
+        proctree.kill(f"{proctree.WORKER_MARK}={worker.mark}")
 
 
 def namespace() -> str:

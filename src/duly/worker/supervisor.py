@@ -192,6 +192,7 @@ class Supervisor:
             pid=os.getpid(),
             boot=namespace(),
             born=proctree.birth(os.getpid()),
+            mark=self._mark,
             queues=plan.queues,
             pool=plan.pool,
             slots=plan.concurrency,
