@@ -81,12 +81,13 @@ class SqliteStore:
         if not jobs:
             return []
         now, keyed = self.now(), any(job.key is not None for job in jobs)
-        with self._db.write() as db:
+        with self._db.write(durable=False) as db:
             if keyed:
                 answers = [self._enqueue_keyed(db, job, now) for job in jobs]
             else:
                 answers = self._enqueue_plain(db, jobs, now)
         self._wake_workers(min(job.due for job in jobs), now)
+        self._db.sync()  # workers may begin meanwhile; the caller is told when nothing can be forgotten any more
         if keyed and any(job.on_conflict == "replace" for job in jobs):
             self.notify("results")  # somebody may wait for the one that was replaced
         return answers
@@ -159,8 +160,7 @@ class SqliteStore:
         return got, refused
 
     def next_due(self, queues: Sequence[str]) -> int | None:
-        with self._db.read() as db:
-            return running.next_due(db, self._current_rules(db), queues)
+        return self._db.peek(lambda db: running.next_due(db, self._current_rules(db), queues))
 
     def save_progress(self, lease: Lease, progress: bytes) -> bool:
         with self._db.write(durable=False) as db:

@@ -31,7 +31,7 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FIRST_WAIT = 0.00005  # seconds before the first retry of a lock; doubled up to _LONGEST_WAIT
 _LONGEST_WAIT = 0.001  # whoever commits again and again leaves a gap of 0.2 ms; longer sleeps miss it too often
-_CHECKPOINT_PAGES = 4000  # fallback when no worker runs that checkpoints: 16 MB of log
+_CHECKPOINT_PAGES = 1000  # 4 MB of log, then it is written from its beginning again; one that grows syncs slower
 
 _inherited: list[sqlite3.Connection] = []
 """Connections of a parent process. Closing one here would disturb its locks, so they are kept for ever."""
@@ -55,6 +55,7 @@ class Database:
         self._lock = threading.RLock()
         self.held_for_fork = False
         self._connection: sqlite3.Connection | None = None
+        self._log: int | None = None  # a descriptor of the write-ahead log, to sync it by
         self._file: tuple[int, int] | None = None  # device and inode of what is open
         self._pid = os.getpid()
         _open_here.add(self)
@@ -97,6 +98,36 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("COMMIT")
 
+    def peek(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        """``look`` without a transaction around it: for a glance that need not see one state. It may be repeated."""
+        with self._lock, self._translated():
+            connection = self._open()
+            return self._patiently(lambda: look(connection))
+
+    def sync(self) -> None:
+        """Wait until everything committed so far is on the disk.
+
+        A commit with ``durable=False`` and then this is as good as a durable one, and the wait holds no lock: others
+        write, and see what was written, meanwhile. Not where the user chose synchronous=NORMAL.
+        """
+        if self.memory or self._synchronous == "NORMAL":
+            return
+        try:
+            with self._lock, self._translated():
+                self._open()
+                if self._log is None:  # it lives as long as the connection: the last one to close deletes it
+                    self._log = os.open(self.path + "-wal", os.O_RDONLY | os.O_CLOEXEC)
+                log = os.dup(self._log)
+            try:
+                os.fdatasync(log)
+            finally:
+                os.close(log)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"store {self.path}: what was written may not have reached the disk ({error.strerror or error}); "
+                "repeat the call"
+            ) from error
+
     def _wait_for_disk(self, connection: sqlite3.Connection, wait: bool) -> None:
         mode = self._synchronous if wait else "NORMAL"
         if mode != self._mode:
@@ -108,9 +139,15 @@ class Database:
     def close(self) -> None:
         with self._lock:
             self._leave_parent()
+            self._drop_log()
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def _drop_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            os.close(log)
 
     def file_mode(self) -> int:
         """The permission bits of the file; only the owner's while there is none."""
@@ -141,6 +178,7 @@ class Database:
             if self._connection is not None:
                 _inherited.append(self._connection)
                 self._connection = None
+            self._drop_log()
             self._pid = os.getpid()
 
     @staticmethod
@@ -187,7 +225,12 @@ class Database:
         self._mode = self._synchronous
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         if self._version(connection) == 0:
-            connection.execute("PRAGMA journal_mode=WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal" and not self.memory:
+                raise StoreUnavailable(
+                    f"store {self.path}: its file system lets no two processes share a SQLite file (it has no WAL); "
+                    "choose a place on a local disk"
+                )
             connection.execute("BEGIN IMMEDIATE")
             try:
                 if self._version(connection) == 0:
@@ -229,6 +272,7 @@ class Database:
         if self.memory or _identity(self.path) == self._file:
             return
         connection, self._connection = self._connection, None
+        self._drop_log()
         if connection is not None:
             connection.close()
         raise StoreUnavailable(
