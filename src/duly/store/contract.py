@@ -102,7 +102,13 @@ class Store(Protocol):
     # -- running: the hot path -------------------------------------------------------------------
 
     def exchange(
-        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+        self,
+        worker: int,
+        slot: int,
+        outcomes: Sequence[Outcome],
+        want: int,
+        queues: Sequence[str],
+        expect: bool = False,
     ) -> Exchange:
         """Settle ``outcomes`` and reserve up to ``want`` due jobs for seat (worker, slot).
 
@@ -111,6 +117,9 @@ class Store(Protocol):
         expired ends cancelled instead. Statistics are written in the same transaction. A worker whose lease was
         given away reserves nothing (and its outcomes are refused by their tokens). A RETRY of a job
         that was asked to cancel ends cancelled.
+
+        An idle worker that merely looks takes no lock to find nothing; with ``expect`` it does, because it has
+        reason to think that something is due, and a look beforehand would only make the job later.
         """
         ...
 

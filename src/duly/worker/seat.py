@@ -40,6 +40,7 @@ class Seat:
         self._sealed = False
         self._next_sync = 0.0
         self._misses = 0  # looks in a row that found something due but brought nothing
+        self._expect = False  # the last wait ended for a reason: there should be something to reserve
 
     def serve(self, queues: Sequence[str]) -> None:
         """Reserve from these queues, in these turns, from now on. From any thread."""
@@ -73,8 +74,9 @@ class Seat:
         """Settle and reserve. Raises StoreError. Does not return once the seat is sealed."""
         if self._sealed:
             threading.Event().wait()
-        turns = self.turns
-        answer = self.store.exchange(self._worker, self._slot, outcomes, want, turns if queues is None else queues)
+        turns, expect, self._expect = self.turns, self._expect, False
+        wanted = turns if queues is None else queues
+        answer = self.store.exchange(self._worker, self._slot, outcomes, want, wanted, expect)
         if answer.refused:
             for outcome in answer.refused:
                 self._report_refused(outcome)
@@ -97,7 +99,8 @@ class Seat:
     def idle(self, queues: Sequence[str] | None = None) -> None:
         """Sleep until something may be due, in all queues or in ``queues``: a wake-up, the next due, or the poll
         interval."""
-        self.listener.wait(self.until_due(queues))
+        timeout = self.until_due(queues)
+        self._expect = self.listener.wait(timeout) or timeout < self._poll
 
     def until_due(self, queues: Sequence[str] | None = None) -> float:
         """Seconds to wait for, at most the poll interval."""

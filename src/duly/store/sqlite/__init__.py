@@ -125,10 +125,16 @@ class SqliteStore:
     # -- running: the hot path -------------------------------------------------------------------
 
     def exchange(
-        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+        self,
+        worker: int,
+        slot: int,
+        outcomes: Sequence[Outcome],
+        want: int,
+        queues: Sequence[str],
+        expect: bool = False,
     ) -> Exchange:
         now = self.now()
-        if not outcomes:
+        if not outcomes and not (expect and want > 0):
             due = self.next_due(queues)  # an idle worker looks without taking the write lock from anybody
             if want <= 0 or due is None or due > now:
                 return Exchange([], [])
