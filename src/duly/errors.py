@@ -71,12 +71,15 @@ class DuplicateKey(DulyError):
     """A live job already holds this unique key and ``on_conflict="error"`` was asked for."""
 
     def __init__(self, key: str, holder: str) -> None:
-        super().__init__(
-            f"key {key!r} is held by job {holder}; "
-            'use on_conflict="skip" to accept that one or "replace" to replace it'
-        )
+        super().__init__(key, holder)  # what it is made of, so that a copy of it (pickled, stored) is whole
         self.key = key
         self.holder = holder
+
+    def __str__(self) -> str:
+        return (
+            f"key {self.key!r} is held by job {self.holder}; "
+            'use on_conflict="skip" to accept that one or "replace" to replace it'
+        )
 
 
 class StaleLease(DulyError):

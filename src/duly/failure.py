@@ -16,7 +16,7 @@ from types import TracebackType
 import msgspec
 
 from duly.codec import decode_value, encode_value
-from duly.errors import DulyError, JobFailed
+from duly.errors import JobFailed
 from duly.job import ErrorInfo
 
 MAX_BYTES = 64 * 1024
@@ -60,7 +60,9 @@ def decode_error(data: bytes) -> ErrorInfo:
 
 
 def rebuild_error(data: bytes) -> Exception:
-    """The exception of stored bytes; JobFailed with its type and text where it cannot be rebuilt here.
+    """The exception of stored bytes; JobFailed with its type and text where it cannot be rebuilt whole here.
+
+    Its class is called with the exception's ``args``; one whose constructor wants other things is not rebuilt.
 
     The traceback of the worker and the help, if any, are attached as notes.
     """
@@ -116,32 +118,25 @@ def _theirs(tb: TracebackType | None) -> TracebackType | None:
 
 
 def _rebuild(info: ErrorInfo) -> Exception | None:
+    """The exception, if its class makes it whole again; half of one fails whoever looks inside it."""
     found: object = builtins if info.module == "builtins" else sys.modules.get(info.module)
     for part in info.type.split("."):
         found = getattr(found, part, None)
-    if not (isinstance(found, type) and issubclass(found, Exception)) or info.args is msgspec.UNSET:
+    if not (isinstance(found, type) and issubclass(found, Exception)):
         return None
-    try:
-        args = decode_value(bytes(info.args))
-    except DulyError:
-        return None
-    exc = _construct(found, args, info.message)
-    return exc if exc is not None else _construct_bare(found, args, info.message)
+    if info.args is not msgspec.UNSET:
+        return _construct(found, bytes(info.args), info.message)
+    # what a worker or the store says itself (TimeLimitExceeded, WorkerLost) is a text and no more
+    return _construct(found, encode_value([info.message], "args"), info.message) if _is_ours(found) else None
 
 
-def _construct(kind: type[Exception], args: list[object], message: str) -> Exception | None:
+def _is_ours(kind: type[Exception]) -> bool:
+    return kind.__module__ == "duly.errors"
+
+
+def _construct(kind: type[Exception], args: bytes, message: str) -> Exception | None:
     try:
-        exc = kind(*args)
+        exc = kind(*decode_value(args))
         return exc if str(exc) == message else None
     except Exception:  # a constructor with parameters of its own
-        return None
-
-
-def _construct_bare(kind: type[Exception], args: list[object], message: str) -> Exception | None:
-    """Without its constructor: at least ``except kind`` and ``str`` work."""
-    try:
-        exc = kind.__new__(kind)
-        exc.args = tuple(args)
-        return exc if str(exc) == message else None
-    except Exception:
         return None

@@ -6,10 +6,21 @@ import json
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
-from duly.errors import DuplicateKey, JobFailed
+import duly.errors
+from duly.errors import DulyError, DuplicateKey, JobFailed, Retry, SoftTimeLimitExceeded
 from duly.failure import MAX_BYTES, decode_error, encode_error, rebuild_error
+from duly.job import ErrorInfo
+
+OURS = [
+    kind
+    for kind in vars(duly.errors).values()
+    if isinstance(kind, type)
+    and issubclass(kind, (DulyError, SoftTimeLimitExceeded))
+    and kind not in (Retry, DuplicateKey)
+]
 
 
 class Plain(Exception): ...
@@ -50,9 +61,9 @@ def caught(exc: BaseException) -> BaseException:
         KeyError("k"),
         FileNotFoundError(2, "gone"),
         Plain("x"),
-        Coded(4, "y"),
         Empty("z"),
         DuplicateKey("k", "id"),
+        *(kind("as it says") for kind in OURS),
     ],
 )
 def test_known_classes_come_back(exc: Exception) -> None:
@@ -63,7 +74,28 @@ def test_known_classes_come_back(exc: Exception) -> None:
     assert "raise exc" in back.__notes__[0]
 
 
-@pytest.mark.parametrize("exc", [NoText(), NoArgs("a"), Plain(object()), SystemExit(3), Exception("\ud800")])
+@pytest.mark.parametrize("kind", OURS)
+def test_what_a_worker_says_itself_comes_back_as_its_class(kind: type[Exception]) -> None:
+    stored = msgspec.json.encode(ErrorInfo(type=kind.__name__, module="duly.errors", message="killed after 1 s"))
+    back = rebuild_error(stored)
+    assert type(back) is kind
+    assert str(back) == "killed after 1 s"
+
+
+def test_a_key_that_is_held_comes_back_with_its_holder() -> None:
+    back = rebuild_error(encode_error(DuplicateKey("k", "id")))
+    assert isinstance(back, DuplicateKey)
+    assert (back.key, back.holder) == ("k", "id")
+
+
+def test_an_error_of_another_module_without_args_is_not_guessed_at() -> None:
+    stored = msgspec.json.encode(ErrorInfo(type="Plain", module=__name__, message="no args were kept"))
+    assert type(rebuild_error(stored)) is JobFailed
+
+
+@pytest.mark.parametrize(
+    "exc", [NoText(), NoArgs("a"), Plain(object()), Coded(4, "y"), SystemExit(3), Exception("\ud800")]
+)
 def test_the_others_become_job_failed(exc: BaseException) -> None:
     back = rebuild_error(encode_error(caught(exc)))
     assert type(back) is JobFailed
