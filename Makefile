@@ -19,7 +19,7 @@ help: ## print this list
 
 setup: $(VENV)/.stamp ## make the environment .venv with duly and what its tests need
 
-demo: setup ## a thousand real files, a killed worker and 300 appointments, with a report (about 40 s)
+demo: setup ## a thousand real files, a killed worker and 300 appointments, with a report (about a minute)
 	@$(BIN)/python examples/stdlib_census/census.py
 
 test: setup ## run every test
