@@ -191,6 +191,15 @@ class Duly:
             raise TaskNotRegistered(f"no task {name!r} in app {self.name}{did_you_mean(name, self._registry)}")
         return task
 
+    def check(self) -> None:
+        """Refuse what is wrong in the tasks and schedules of the code, taken with the settings. Raises ConfigError.
+
+        What loads an app for the command line and for workers calls it, for only then everything is said.
+        """
+        for task in self._registry.values():
+            task.check()
+        self.declared_schedules()
+
     # -- jobs ------------------------------------------------------------------------------------
 
     def send_task(

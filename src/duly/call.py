@@ -13,6 +13,7 @@ from typing import Any, TypedDict, get_args
 
 import msgspec
 
+from duly.celery_names import not_needed
 from duly.clock import MICROS, from_micros, to_micros
 from duly.codec import encode_value
 from duly.config import did_you_mean
@@ -69,7 +70,7 @@ def check_names(options: Mapping[str, Any]) -> None:
     """Refuse options that do not exist."""
     for name in options:
         if name not in _NAMES:
-            raise TypeError(f"a call has no option {name!r}{did_you_mean(name, _NAMES)}")
+            raise TypeError(f"a call has no option {name!r}{not_needed(name) or did_you_mean(name, _NAMES)}")
 
 
 def make_job(task: Defaults, args: bytes, options: CallOptions, now: int, zone: tzinfo) -> Job:
@@ -196,6 +197,7 @@ def _overrides(options: CallOptions) -> bytes | None:
         on_late=_on_late(options.get("on_late")),
         late_tolerance=_tolerance(options.get("late_tolerance")),
     )
+    check_limits(chosen.soft_time_limit, chosen.time_limit)
     return None if chosen == _NO_OVERRIDES else msgspec.json.encode(chosen)
 
 
@@ -217,6 +219,14 @@ def limit(name: str, value: Any) -> float | None:
     if seconds <= 0:
         raise ValueError(f"{name}={value!r}: expected a number of seconds above 0")
     return float(seconds)
+
+
+def check_limits(soft: float | None, hard: float | None) -> None:
+    """Refuse a soft limit (seconds; None: no limit) that can never be reached. Raises ValueError."""
+    if soft and hard and soft >= hard:
+        raise ValueError(
+            f"soft_time_limit={soft:g} is never reached: the task is killed at time_limit={hard:g}; make it smaller"
+        )
 
 
 def count(value: Any, name: str = "max_retries") -> int | None:

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar, overload
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from duly.celery_names import modern, not_needed
 from duly.errors import ConfigError
 from duly.job import MAX_PRIORITY
 
@@ -277,7 +278,7 @@ def _known(name: str) -> str:
 
 
 def _unknown(name: str) -> str:
-    return f"no setting {name!r}{did_you_mean(name, NAMES)}"
+    return f"no setting {name!r}{not_needed(name) or did_you_mean(modern(name), NAMES)}"
 
 
 def did_you_mean(name: str, names: Any) -> str:

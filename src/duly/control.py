@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from duly import limits
+from duly.call import check_limits
 from duly.clock import MICROS, SYSTEM, Clock
 from duly.inspection import Inspection, node_name
 from duly.job import Answer, Filter, Limit, WorkerInfo
@@ -60,10 +61,14 @@ class Control:
         return self._store().unset_limit(scope, name)
 
     def time_limit(self, task: str, soft: float | None = None, hard: float | None = None) -> TimeLimit:
-        """Seconds for the jobs of a task that start from now on; 0: no limit, None: as the code says."""
+        """Seconds for the jobs of a task that start from now on; 0: no limit, None: as the code says.
+
+        Raises ValueError, also for a soft limit that the hard one would never let happen.
+        """
         for name, value in (("soft", soft), ("hard", hard)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
                 raise ValueError(f"time_limit {name}={value!r}: expected seconds, 0 for no limit")
+        check_limits(soft, hard)
         limit = TimeLimit(task=task, soft=soft, hard=hard)
         self._store().set_time_limit(limit)
         return limit

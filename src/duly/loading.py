@@ -3,7 +3,8 @@
 A module's app is its attribute ``app``, ``duly`` or ``celery``, or the only Duly it has; failing that, the same is
 looked for in its submodules ``tasks``, ``app``, ``duly`` and ``celery``.
 
-Raises ConfigError, in words; an error inside the user's module is shown with the user's part of the traceback.
+Raises ConfigError, in words and with the file and line; another error inside the user's module is shown with the
+user's part of the traceback. An app that was found is checked: its tasks and schedules, taken with its settings.
 """
 
 from __future__ import annotations
@@ -34,14 +35,16 @@ def load_app(spec: str) -> Duly:
         sys.path.insert(0, os.getcwd())
     importlib.invalidate_caches()
     module = _import(name)
-    if attribute:
-        return _attribute(module, attribute)
-    app = _app_of(module) or _app_of_submodules(module)
+    app = _attribute(module, attribute) if attribute else _app_of(module) or _app_of_submodules(module)
     if app is None:
         raise ConfigError(
             f"app {spec!r}: {_where(module)} has no Duly app; expected one there, as in app = Duly({name!r}), "
             f"or named: {name}:attribute"
         )
+    try:
+        app.check()
+    except ConfigError as exc:
+        raise type(exc)(f"app {app.name}, {_where(module)}: {exc}") from None
     return app
 
 
@@ -58,8 +61,8 @@ def _attribute(module: ModuleType, attribute: str) -> Duly:
         if not hasattr(found, part):
             known = [name for name, value in vars(module).items() if isinstance(value, Duly)]
             raise ConfigError(
-                f"{_where(module)} has no {attribute!r}{did_you_mean(part, known or dir(found))}"
-                + (f" It has: {', '.join(known)}" if known else "")
+                f"{_where(module)} has no {attribute!r}{did_you_mean(part, known or dir(found)).rstrip('?')}"
+                + (f"; it has: {', '.join(known)}" if known else "")
             )
         found = getattr(found, part)
     if not isinstance(found, Duly):
@@ -98,8 +101,8 @@ def _import(name: str) -> ModuleType:
         if exc.name is not None and (name == exc.name or name.startswith(exc.name + ".")):
             raise ConfigError(_not_found(name, exc.name)) from None
         raise ConfigError(_theirs(name, exc)) from None
-    except ConfigError:
-        raise
+    except ConfigError as exc:
+        raise type(exc)(_placed(exc)) from None
     except (Exception, SystemExit) as exc:
         raise ConfigError(_theirs(name, exc)) from None
 
@@ -125,6 +128,17 @@ def _theirs(name: str, exc: BaseException) -> str:
         at = at.tb_next
     text = "".join(traceback.format_exception(type(exc), exc, at, chain=True)).rstrip()
     return f"module {name!r} cannot be imported; the error is in it, or in what it imports:\n{text}"
+
+
+def _placed(exc: ConfigError) -> str:
+    """The error with the line of the user's code that it is about: the innermost that is nobody else's."""
+    at, place = exc.__traceback__, ""
+    while at is not None:
+        file = at.tb_frame.f_code.co_filename
+        if not _is_machinery(file):
+            place = f"{os.path.relpath(file) if file.startswith(os.getcwd() + os.sep) else file}:{at.tb_lineno}: "
+        at = at.tb_next
+    return f"{place}{exc}"
 
 
 def _is_machinery(filename: str) -> bool:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypedDict, 
 import msgspec
 
 from duly import eager, retry
-from duly.call import Call, CallOptions, Defaults, check_names, due_of, make_job
+from duly.call import Call, CallOptions, Defaults, check_limits, check_names, due_of, make_job
+from duly.celery_names import not_needed
 from duly.codec import Codec
 from duly.config import did_you_mean
 from duly.errors import ConfigError, RetriesExhausted, Retry
@@ -107,8 +108,8 @@ class Task(Generic[P, R]):
             added = {**annotations.get("*", {}), **annotations.get(self.name, {})}
             if "name" in added:
                 raise ConfigError(f"task_annotations for {self.name}: a task's name cannot be changed there")
-            _check_options(self.name, added)  # type: ignore[arg-type]
             options = {**self._declared, **added}  # type: ignore[typeddict-item]
+            _check_options(self.name, options)
             self._annotated = (annotations, options)
         return options
 
@@ -171,6 +172,13 @@ class Task(Generic[P, R]):
         if self.ignore_result:
             flags |= Flag.IGNORE_RESULT
         return Defaults(self.name, self.queue, self.priority, int(flags), self.options.get("expires"))
+
+    def check(self) -> None:
+        """Refuse what is wrong only together with the app's settings. Raises ConfigError."""
+        try:
+            check_limits(self.soft_time_limit, self.time_limit)
+        except ValueError as exc:
+            raise ConfigError(f"task {self.name}: {exc}") from None
 
     # -- calling it later ------------------------------------------------------------------------
 
@@ -380,9 +388,13 @@ def _check_options(name: str, options: TaskOptions) -> None:
     for key, value in options.items():
         check = _CHECKS.get(key)
         if check is None:
-            raise ConfigError(f"task {name}: no option {key!r}{did_you_mean(key, _CHECKS)}")
+            raise ConfigError(f"task {name}: no option {key!r}{not_needed(key) or did_you_mean(key, _CHECKS)}")
         if not check(value):
             raise ConfigError(f"task {name}: {key}={value!r}; expected {_EXPECTED[key]}")
+    try:
+        check_limits(options.get("soft_time_limit"), options.get("time_limit"))
+    except ValueError as exc:
+        raise ConfigError(f"task {name}: {exc}") from None
 
 
 def _number(value: Any) -> bool:

@@ -92,7 +92,10 @@ def time_limit(session: Session, task: str, soft: float | None, hard: float | No
     Kept until it is changed again; without SOFT and HARD the code's limits hold again.
     """
     _check_task(session, task, None)
-    limit = reach(session).time_limit(task, soft, hard)
+    try:
+        limit = reach(session).time_limit(task, soft, hard)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'SOFT'") from None
     text = f"{task}: soft {_seconds(limit.soft)}, hard {_seconds(limit.hard)}"
     _say(session, {"task": task, "soft": limit.soft, "hard": limit.hard}, text, as_json)
 

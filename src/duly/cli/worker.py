@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from duly.celery_names import not_needed
 from duly.cli.root import Verb
 from duly.cli.session import NO_APP, Session, pass_session
 from duly.cli.text import clean, did_you_mean
@@ -44,7 +45,7 @@ def _level(ctx: click.Context, param: click.Parameter, value: str) -> str:
 def _pool(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     known = (*POOLS, *CELERY_POOLS)
     if value is not None and value not in known:
-        hint = did_you_mean(value, known) or "."
+        hint = f"{not_needed(value)}." if not_needed(value) else did_you_mean(value, known) or "."
         raise click.BadParameter(f"no pool {value!r}{hint} Known: {', '.join(POOLS)}", ctx, param)
     return value
 
@@ -77,11 +78,16 @@ def worker(
 
     What is not said here comes from the app's settings.
     """
+    from duly.call import check_limits
     from duly.worker import supervisor
     from duly.worker.options import WorkerOptions
 
     if session.app_spec is None:
         raise click.UsageError(NO_APP)
+    try:
+        check_limits(settings["soft_time_limit"], settings["time_limit"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     if pool in CELERY_POOLS:
         session.note(f"Pool {pool!r} is {CELERY_POOLS[pool]!r} here{', one job at once' if pool == 'solo' else ''}.")
         settings["concurrency"] = settings["concurrency"] or (1 if pool == "solo" else None)
