@@ -399,6 +399,7 @@ class Cancel(msgspec.Struct, frozen=True):
 
     id: str
     slot: int
+    token: int  # of the attempt that is to stop; a later one is not meant
     terminate: bool  # kill at once instead of asking the task first
 
 

@@ -99,7 +99,7 @@ class Attempts:
 
     def __init__(self, app: Duly, go: Go, board: Board, clock: Clock) -> None:
         self.offset = 0  # µs; store's clock minus host's, kept up to date by the pool
-        self.cancelled: set[str] = set()  # jobs not to be started
+        self.cancelled: set[tuple[str, int]] = set()  # job and token of attempts not to be started
         self._app = app
         self._go = go
         self._board = board
@@ -169,8 +169,8 @@ class Attempts:
         recipe = self._recipes.get(lease.task) or self._find(lease.task)
         if recipe is None:
             return self._unknown(lease, started)
-        if lease.id in self.cancelled:
-            self.cancelled.discard(lease.id)
+        if self.cancelled and (lease.id, lease.token) in self.cancelled:
+            self.cancelled.discard((lease.id, lease.token))
             return self._cancelled(lease, started)
         soft, deadline, policy = None, 0.0, NO_RETRY
         now = self._clock.monotonic()
@@ -196,7 +196,7 @@ class Attempts:
             self._board.ended(slot)
         if guard.reason is not None:
             guard.take_reason()  # it was interrupted, and finished all the same
-            self.cancelled.discard(lease.id)
+            self.cancelled.discard((lease.id, lease.token))
         result = None
         if not lease.flags & _IGNORE_RESULT:
             try:
@@ -226,8 +226,8 @@ class Attempts:
             self._board.ended(slot)
         lease, started, request = begun.lease, begun.started, begun.request
         reason = guard.take_reason()
-        if reason == "cancel":  # the same job may come again, if somebody retries it
-            self.cancelled.discard(lease.id)
+        if reason == "cancel":
+            self.cancelled.discard((lease.id, lease.token))
         if reason is not None and isinstance(exc, asyncio.CancelledError):
             exc = exception_for(reason)
         if reason == "cancel" and isinstance(exc, JobCancelled):

@@ -87,7 +87,7 @@ class Coordinator:
         self._board.keep(lambda: [outcome for _, outcome in list(self._ended)])
         for slot, outcome in ended:
             self._board.idle(slot)
-            self._attempts.cancelled.discard(outcome.lease.id)
+            self._attempts.cancelled.discard((outcome.lease.id, outcome.lease.token))
 
     def _begin(self, leases: list[Lease], slots: list[int]) -> None:
         self._attempts.offset = self._seat.offset

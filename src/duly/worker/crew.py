@@ -61,7 +61,7 @@ class Crew:
         self._not_before = 0.0  # monotonic; the next start
         self._next_burial = 0.0
         self._next_weighing = 0.0
-        self._cancels: dict[str, float] = {}  # job: when its executor is killed if it still runs it
+        self._cancels: dict[tuple[str, int], float] = {}  # job, token: when its executor is killed if it still runs it
         self._culprits: dict[int, set[str]] = {}  # slot: jobs it was killed for
         self._watcher = Watcher(clock) if options.reload else None
 
@@ -292,25 +292,27 @@ class Crew:
         now = self._clock.monotonic()
         grace = self._plan.cancel_grace if self._plan is not None else 0.0
         for cancel in cancels:
-            known = cancel.id in self._cancels
+            attempt = (cancel.id, cancel.token)
+            known = attempt in self._cancels
             if cancel.terminate:
-                self._cancels[cancel.id] = 0.0
+                self._cancels[attempt] = 0.0
             elif not known:
-                self._cancels[cancel.id] = now + grace
+                self._cancels[attempt] = now + grace
             child = self._children.get(cancel.slot)
             if child is not None and not known:
-                child.link.send(link.Cancel(cancel.id))
-        asked = {cancel.id for cancel in cancels}
-        for id_ in self._cancels.keys() - asked:
-            del self._cancels[id_]
+                child.link.send(link.Cancel(cancel.id, cancel.token))
+        asked = {(cancel.id, cancel.token) for cancel in cancels}
+        for attempt in self._cancels.keys() - asked:
+            del self._cancels[attempt]
         self._kill_the_uncooperative(now)
 
     def _kill_the_uncooperative(self, now: float) -> None:
-        late = {id_ for id_, when in self._cancels.items() if when <= now}
+        late = {attempt for attempt, when in self._cancels.items() if when <= now}
         if not late:
             return
         for child in list(self._children.values()):
-            culprits = {running.lease.id for running in child.running()} & late
+            leases = [running.lease for running in child.running()]
+            culprits = {lease.id for lease in leases if (lease.id, lease.token) in late}
             if culprits:
                 self._culprits[child.slot] = culprits
                 self._kill(child, "cancel", "a cancelled job did not end in time")

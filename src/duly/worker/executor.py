@@ -54,8 +54,8 @@ class Pool(Protocol):
         """Finish what runs, release the rest, return from :meth:`run`. From the control thread."""
         ...
 
-    def cancel(self, job: str) -> None:
-        """Interrupt this job if it is running here, and do not start it if not. From the control thread."""
+    def cancel(self, job: str, token: int) -> None:
+        """Interrupt this attempt if it is running here, and do not start it if not. From the control thread."""
         ...
 
 
@@ -87,7 +87,7 @@ class Executor:
         self._serve: Serve | None = None
         self._ordered = threading.Condition()
         self._stopped = False
-        self._early_cancels: list[str] = []
+        self._early_cancels: list[Cancel] = []
         self._files: tuple[str, ...] = ()
 
     def run(self) -> int:
@@ -159,8 +159,8 @@ class Executor:
             self._pool, self._seat, self._attempts = pool, seat, attempts
             if self._serve is not None:
                 self._change(self._serve)
-            for job in self._early_cancels:
-                pool.cancel(job)
+            for cancel in self._early_cancels:
+                pool.cancel(cancel.job, cancel.token)
         if not self._stopped:
             pool.run()
         seat.listener.close()
@@ -208,7 +208,7 @@ class Executor:
             elif isinstance(order, Serve):
                 self._change(order)
             elif isinstance(order, Cancel):
-                self._cancel(order.job)
+                self._cancel(order)
             elif self._pool is not None:
                 self._stopped = True
                 self._pool.stop()
@@ -222,11 +222,11 @@ class Executor:
             self._seat.serve(serve.queues)
             self._attempts.set_time_limits(serve.time_limits)
 
-    def _cancel(self, job: str) -> None:
+    def _cancel(self, order: Cancel) -> None:
         if self._pool is None:
-            self._early_cancels.append(job)
+            self._early_cancels.append(order)
         else:
-            self._pool.cancel(job)
+            self._pool.cancel(order.job, order.token)
 
     def _report_files(self) -> None:
         assert self._load is not None

@@ -53,9 +53,14 @@ class Guard:
     def calm(self) -> None:
         raise NotImplementedError
 
-    def cancel(self, job: str) -> None:
-        """Interrupt ``job`` if it is what runs. From any thread."""
+    def cancel(self, job: str, token: int) -> None:
+        """Interrupt this attempt of ``job`` if it is what runs. From any thread."""
         raise NotImplementedError
+
+    def runs(self, job: str, token: int) -> bool:
+        """Whether the user code of this attempt is what runs."""
+        lease = self.lease
+        return lease is not None and lease.id == job and lease.token == token
 
     def take_reason(self) -> Reason | None:
         """Why the job was interrupted; the guard is then ready for the next."""
@@ -99,7 +104,7 @@ class SignalGuard(Guard):
 
     def __init__(self) -> None:
         super().__init__()
-        self._wanted = ""  # the job to cancel
+        self._wanted = ("", 0)  # job and token of the attempt to cancel
         self._main = threading.get_ident()
         signal.signal(signal.SIGUSR2, self._on_cancel)
         signal.signal(signal.SIGALRM, self._on_alarm)
@@ -110,14 +115,13 @@ class SignalGuard(Guard):
     def calm(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def cancel(self, job: str) -> None:
-        lease = self.lease
-        if lease is not None and lease.id == job:
-            self._wanted = job
+    def cancel(self, job: str, token: int) -> None:
+        if self.runs(job, token):
+            self._wanted = (job, token)
             signal.pthread_kill(self._main, signal.SIGUSR2)
 
     def _on_cancel(self, _number: int, _frame: FrameType | None) -> None:
-        if self.lease is not None and self.lease.id == self._wanted:
+        if self.runs(*self._wanted):
             self._interrupt("cancel")
 
     def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
@@ -159,19 +163,19 @@ class ThreadGuard(Guard):
     def alarm(self, seconds: float) -> None:
         lease = self.lease
         assert lease is not None
-        self._alarm = self._alarms.set(seconds, lambda: self._interrupt(lease.id, "soft"))
+        self._alarm = self._alarms.set(seconds, lambda: self._interrupt(lease.id, lease.token, "soft"))
 
     def calm(self) -> None:
         if self._alarm is not None:
             self._alarm.call = None
             self._alarm = None
 
-    def cancel(self, job: str) -> None:
-        self._interrupt(job, "cancel")
+    def cancel(self, job: str, token: int) -> None:
+        self._interrupt(job, token, "cancel")
 
-    def _interrupt(self, job: str, reason: Reason) -> None:
+    def _interrupt(self, job: str, token: int, reason: Reason) -> None:
         with self._lock:
-            if self.lease is None or self.lease.id != job or self.reason is not None:
+            if not self.runs(job, token) or self.reason is not None:
                 return
             self.reason = reason
             if self._cancel_task():

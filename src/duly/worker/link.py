@@ -7,7 +7,7 @@ message    fields                                     meaning
 load       :class:`Load`                              import the app, say hello
 go         :class:`Go`                                run jobs for this worker incarnation
 serve      :class:`Serve`                             from now on: these queues, these time limits
-cancel     job, reason                                a running job was asked to stop
+cancel     job, token                                 this attempt of a job was asked to stop
 stop                                                  finish what runs, release the rest, leave
 *executor to supervisor*
 hello      :class:`Hello`                             the app is loaded; what it says
@@ -67,6 +67,7 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True, tag="serve", tag_field="s
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel", tag_field="say"):
     job: str
+    token: int
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop", tag_field="say"):

@@ -38,18 +38,18 @@ class LoopGuard(Guard):
         assert self._loop is not None
         lease = self.lease
         assert lease is not None
-        self._handle = self._loop.call_later(seconds, self._interrupt, lease.id, "soft")
+        self._handle = self._loop.call_later(seconds, self._interrupt, lease.id, lease.token, "soft")
 
     def calm(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
 
-    def cancel(self, job: str) -> None:
+    def cancel(self, job: str, token: int) -> None:
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._interrupt, job, "cancel")
+        self._loop.call_soon_threadsafe(self._interrupt, job, token, "cancel")
 
-    def _interrupt(self, job: str, reason: Reason) -> None:
-        if self.lease is not None and self.lease.id == job and self.reason is None:
+    def _interrupt(self, job: str, token: int, reason: Reason) -> None:
+        if self.runs(job, token) and self.reason is None:
             self.reason = reason
             assert self._task is not None
             self._task.cancel()
@@ -74,12 +74,12 @@ class AsyncPool:
     def stop(self) -> None:
         self._coordinator.stop()
 
-    def cancel(self, job: str) -> None:
-        self._attempts.cancelled.add(job)
-        self._threads.cancel(job)
+    def cancel(self, job: str, token: int) -> None:
+        self._attempts.cancelled.add((job, token))
+        self._threads.cancel(job, token)
         running = self._running.get(job)
         if running is not None:
-            running[1].cancel(job)
+            running[1].cancel(job, token)
 
     def _coordinate(self) -> None:
         try:

@@ -84,9 +84,9 @@ class ProcessPool:
         self._release_pending()
         self._seat.listener.poke()
 
-    def cancel(self, job: str) -> None:
-        self._attempts.cancelled.add(job)
-        self._guard.cancel(job)
+    def cancel(self, job: str, token: int) -> None:
+        self._attempts.cancelled.add((job, token))
+        self._guard.cancel(job, token)
 
     def _want(self) -> int:
         """How many jobs the next batch should hold."""

@@ -47,11 +47,11 @@ class Threads:
         if missing:
             threading.Thread(target=self._run, name="task", daemon=True).start()
 
-    def cancel(self, job: str) -> None:
+    def cancel(self, job: str, token: int) -> None:
         with self._lock:
             guards = list(self._guards)
         for guard in guards:
-            guard.cancel(job)
+            guard.cancel(job, token)
 
     def _run(self) -> None:
         guard = ThreadGuard(self._alarms)
@@ -84,6 +84,6 @@ class ThreadPool:
     def stop(self) -> None:
         self._coordinator.stop()
 
-    def cancel(self, job: str) -> None:
-        self._attempts.cancelled.add(job)
-        self._threads.cancel(job)
+    def cancel(self, job: str, token: int) -> None:
+        self._attempts.cancelled.add((job, token))
+        self._threads.cancel(job, token)

@@ -81,11 +81,13 @@ class SqliteStore:
         if not jobs:
             return []
         now, keyed = self.now(), any(job.key is not None for job in jobs)
-        with self._db.write(durable=False) as db:
+
+        def insert(db: sqlite3.Connection) -> list[Enqueued]:
             if keyed:
-                answers = [self._enqueue_keyed(db, job, now) for job in jobs]
-            else:
-                answers = self._enqueue_plain(db, jobs, now)
+                return [self._enqueue_keyed(db, job, now) for job in jobs]
+            return self._enqueue_plain(db, jobs, now)
+
+        answers = self._db.write(insert, durable=False)
         self._wake_workers(min(job.due for job in jobs), now)
         self._db.sync()  # workers may begin meanwhile; the caller is told when nothing can be forgotten any more
         if keyed and any(job.on_conflict == "replace" for job in jobs):
@@ -156,34 +158,38 @@ class SqliteStore:
         durable: bool,
     ) -> tuple[running.Reserved, list[Outcome]]:
         """Raises _NeedsDisk, and changes nothing, if a job came that nobody may forget to have been started."""
-        with self._db.write(durable=durable) as db:
+
+        def work(db: sqlite3.Connection) -> tuple[running.Reserved, list[Outcome]]:
             now = self.now()  # here and not before: the lock may have been long in coming, and jobs expire
             in_force = self._current_rules(db)
             refused = running.settle(db, in_force, worker, slot, outcomes, now) if outcomes else []
             got = running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else running.NOTHING
             if not durable and any(lease.flags & Flag.AT_MOST_ONCE for lease in got.leases):
                 raise _NeedsDisk
-        return got, refused
+            return got, refused
+
+        return self._db.write(work, durable)
 
     def next_due(self, queues: Sequence[str]) -> int | None:
         return self._db.peek(lambda db: running.next_due(db, self._current_rules(db), queues))
 
     def save_progress(self, lease: Lease, progress: bytes) -> bool:
-        with self._db.write(durable=False) as db:
-            return db.execute(SQL["set_progress"], (progress, lease.ref, lease.token)).rowcount == 1
+        values = (progress, lease.ref, lease.token)
+        return self._db.write(lambda db: db.execute(SQL["set_progress"], values).rowcount == 1, durable=False)
 
     def load_effect(self, lease: Lease, key: str) -> bytes | None:
-        with self._db.read() as db:
-            row = db.execute(SQL["get_effect"], (lease.ref, lease.id, key)).fetchone()
+        row = self._db.read(lambda db: db.execute(SQL["get_effect"], (lease.ref, lease.id, key)).fetchone())
         return None if row is None else bytes(row[0])
 
     def save_effect(self, lease: Lease, key: str, value: bytes) -> None:
-        with self._db.write() as db:
+        def record(db: sqlite3.Connection) -> None:
             if not db.execute(SQL["holds"], (lease.ref, lease.token)).fetchone():
                 raise StaleLease(
                     f"job {lease.id}: attempt {lease.attempt} lost its lease; effect {key!r} not recorded"
                 )
             db.execute(SQL["put_effect"], (lease.ref, key, value))
+
+        self._db.write(record)
 
     # -- liveness --------------------------------------------------------------------------------
 
@@ -191,86 +197,80 @@ class SqliteStore:
         now = self.now()
         expires = now + lease
         info = msgspec.json.encode(msgspec.structs.replace(worker, started=worker.started or now, expires=expires))
-        with self._db.write() as db:
-            cursor = db.execute(SQL["register"], (worker.name, worker.host, expires, info))
-            return int(cursor.lastrowid or 0)
+        row = (worker.name, worker.host, expires, info)
+        return self._db.write(lambda db: int(db.execute(SQL["register"], row).lastrowid or 0))
 
     def renew(self, worker: int, lease: int) -> Renewal:
-        with self._db.write(durable=False) as db:
+        def work(db: sqlite3.Connection) -> Renewal:
             if db.execute(SQL["renew"], (self.now() + lease, worker)).rowcount == 0:
                 return Renewal(False, [])
             asked = db.execute(SQL["cancels"], (worker,)).fetchall()
-        return Renewal(True, [Cancel(id, slot, cancel > 1) for id, slot, cancel in asked])
+            return Renewal(True, [Cancel(id, slot, token, cancel > 1) for id, slot, token, cancel in asked])
+
+        return self._db.write(work, durable=False)
 
     def unregister(self, worker: int) -> None:
-        with self._db.write() as db:
-            liveness.leave(db, worker, self.now())
+        self._db.write(lambda db: liveness.leave(db, worker, self.now()))
         self.notify("work")
 
     def abandon(self, worker: int, slot: int, started: Sequence[str], error: bytes, max_lost: int) -> list[Rescued]:
-        with self._db.write() as db:
-            rescued = liveness.abandon(db, worker, slot, set(started), error, max_lost, self.now())
+        rescued = self._db.write(
+            lambda db: liveness.abandon(db, worker, slot, set(started), error, max_lost, self.now())
+        )
         return self._announce(rescued)
 
     def rescue(self, max_lost: int, dead: Sequence[int] = (), lapsed: bool = True) -> list[Rescued]:
         now = self.now()
         before = now if lapsed else -1  # no lease expires before 1970
-        with self._db.read() as db:
-            if not dead and not liveness.any_lapsed(db, before):
-                return []
-        with self._db.write() as db:
-            rescued = liveness.rescue(db, max_lost, dead, before, now)
+        if not dead and not self._db.read(lambda db: liveness.any_lapsed(db, before)):
+            return []
+        rescued = self._db.write(lambda db: liveness.rescue(db, max_lost, dead, before, now))
         return self._announce(rescued)
 
     def workers(self) -> list[WorkerInfo]:
-        with self._db.read() as db:
-            rows = db.execute(SQL["workers"]).fetchall()
+        rows = self._db.read(lambda db: db.execute(SQL["workers"]).fetchall())
         return [
             msgspec.structs.replace(liveness.worker_info(info), id=id, expires=expires) for id, expires, info in rows
         ]
 
     def update_worker(self, worker: int, queues: Sequence[str], slots: int) -> None:
-        with self._db.write() as db:
-            messaging.update_worker(db, worker, queues, slots)
+        self._db.write(lambda db: messaging.update_worker(db, worker, queues, slots))
 
     # -- managing --------------------------------------------------------------------------------
 
     def cancel(self, which: Filter, terminate: bool = False) -> list[Answer]:
-        with self._db.write() as db:
-            answers = managing.cancel(db, which, terminate, self.now())
+        answers = self._db.write(lambda db: managing.cancel(db, which, terminate, self.now()))
         if any(answer.verdict == "signalled" for answer in answers):
             self.notify("control")
         self.notify("results")
         return answers
 
     def move(self, which: Filter, change: Change) -> list[Answer]:
-        with self._db.write() as db:
-            answers = managing.move(db, which, change, self.now())
+        answers = self._db.write(lambda db: managing.move(db, which, change, self.now()))
         self.notify("work")
         return answers
 
     def retry(self, which: Filter) -> list[Answer]:
-        with self._db.write() as db:
-            answers = managing.retry(db, which, self.now())
+        answers = self._db.write(lambda db: managing.retry(db, which, self.now()))
         self.notify("work")
         return answers
 
     def forget(self, ids: Sequence[str]) -> int:
-        with self._db.write() as db:
-            return managing.forget(db, ids, self.now())
+        return self._db.write(lambda db: managing.forget(db, ids, self.now()))
 
     def prune(self, before: int, failed_before: int, limit: int) -> int:
-        with self._db.write() as db:
-            return managing.prune(db, before, failed_before, limit)
+        return self._db.write(lambda db: managing.prune(db, before, failed_before, limit))
 
     def sync(self, namespace: str, jobs: Sequence[Job], late: OnLate = "run") -> list[Synced]:
         now = self.now()
 
-        def insert(job: Job) -> None:
-            db.execute(SQL["insert"], job_row(msgspec.structs.replace(job, key=None), now))
+        def work(db: sqlite3.Connection) -> list[Synced]:
+            def insert(job: Job) -> None:
+                db.execute(SQL["insert"], job_row(msgspec.structs.replace(job, key=None), now))
 
-        with self._db.write() as db:
-            answers = syncing.sync(db, namespace, jobs, late, now, insert)
+            return syncing.sync(db, namespace, jobs, late, now, insert)
+
+        answers = self._db.write(work)
         verdicts = {answer.verdict for answer in answers}
         if verdicts & {"created", "moved", "edited"}:
             self._wake_workers(min(job.due for job in jobs), now)
@@ -282,67 +282,54 @@ class SqliteStore:
 
     def send_control(self, workers: Sequence[int], method: str, args: bytes, ttl: int) -> list[int]:
         now = self.now()
-        with self._db.write() as db:
-            ids = messaging.send(db, workers, method, args, now + ttl, now)
+        ids = self._db.write(lambda db: messaging.send(db, workers, method, args, now + ttl, now))
         self.notify("control")
         return ids
 
     def controls(self, worker: int) -> list[Control]:
-        with self._db.read() as db:
-            return messaging.unanswered(db, worker, self.now())
+        return self._db.read(lambda db: messaging.unanswered(db, worker, self.now()))
 
     def answer_control(self, id: int, reply: bytes) -> None:
-        with self._db.write() as db:
-            db.execute(SQL["answer"], (reply, id))
+        self._db.write(lambda db: db.execute(SQL["answer"], (reply, id)))
         self.notify("replies")
 
     def control_replies(self, ids: Sequence[int]) -> list[Reply]:
-        with self._db.read() as db:
-            return messaging.replies(db, ids)
+        return self._db.read(lambda db: messaging.replies(db, ids))
 
     # -- limits and pauses -----------------------------------------------------------------------
 
     def set_limit(self, limit: Limit) -> None:
-        with self._db.write() as db:
-            rules.set_limit(db, limit)
+        self._db.write(lambda db: rules.set_limit(db, limit))
         self.notify("work")
 
     def unset_limit(self, scope: str, name: str) -> bool:
-        with self._db.write() as db:
-            gone = rules.unset_limit(db, scope, name)
+        gone = self._db.write(lambda db: rules.unset_limit(db, scope, name))
         self.notify("work")
         return gone
 
     def declare_limits(self, tasks: Sequence[str], limits: Sequence[Limit]) -> None:
-        with self._db.write() as db:
-            rules.declare(db, tasks, limits)
+        self._db.write(lambda db: rules.declare(db, tasks, limits))
 
     def limits(self) -> list[Limit]:
-        with self._db.read() as db:
-            return list(self._current_rules(db).limits.values())
+        return self._db.read(lambda db: list(self._current_rules(db).limits.values()))
 
     def pause(self, queue: str) -> None:
-        with self._db.write() as db:
-            rules.pause(db, queue, self.now())
+        self._db.write(lambda db: rules.pause(db, queue, self.now()))
 
     def resume(self, queue: str) -> bool:
-        with self._db.write() as db:
-            was_paused = rules.resume(db, queue)
+        was_paused = self._db.write(lambda db: rules.resume(db, queue))
         self.notify("work")
         return was_paused
 
     def paused(self) -> dict[str, int]:
-        with self._db.read() as db:
-            return dict(self._current_rules(db).paused)
+        return self._db.read(lambda db: dict(self._current_rules(db).paused))
 
     def set_time_limit(self, limit: TimeLimit) -> None:
-        with self._db.write() as db:
-            messaging.set_time_limit(db, limit)
+        self._db.write(lambda db: messaging.set_time_limit(db, limit))
         self.notify("control")
 
     def time_limits(self) -> list[TimeLimit]:
-        with self._db.read() as db:
-            return messaging.time_limits(db)
+        return self._db.read(lambda db: messaging.time_limits(db))
 
     def _current_rules(self, db: sqlite3.Connection) -> rules.Rules:
         self._rules = rules.current(db, self._rules)
@@ -351,91 +338,73 @@ class SqliteStore:
     # -- recurring work --------------------------------------------------------------------------
 
     def declare_schedules(self, owner: str, schedules: Sequence[Schedule]) -> None:
-        with self._db.write() as db:
-            recurring.declare(db, owner, schedules, self.now())
+        self._db.write(lambda db: recurring.declare(db, owner, schedules, self.now()))
 
     def put_schedule(self, schedule: Schedule) -> None:
-        with self._db.write() as db:
-            recurring.put(db, msgspec.structs.replace(schedule, owner=None), self.now())
+        self._db.write(lambda db: recurring.put(db, msgspec.structs.replace(schedule, owner=None), self.now()))
 
     def remove_schedule(self, name: str) -> bool:
-        with self._db.write() as db:
-            return recurring.remove(db, name, self.now())
+        return self._db.write(lambda db: recurring.remove(db, name, self.now()))
 
     def pause_schedule(self, name: str) -> bool:
-        with self._db.write() as db:
-            return recurring.pause(db, name, self.now())
+        return self._db.write(lambda db: recurring.pause(db, name, self.now()))
 
     def resume_schedule(self, seen: Schedule, next: int | None) -> bool:  # noqa: A002 - the field's name
-        with self._db.write() as db:
-            return recurring.resume(db, seen, next)
+        return self._db.write(lambda db: recurring.resume(db, seen, next))
 
     def schedules(self, names: Sequence[str] | None = None) -> list[Schedule]:
-        with self._db.read() as db:
-            return recurring.schedules(db, names)
+        return self._db.read(lambda db: recurring.schedules(db, names))
 
     def due_schedules(self, until: int) -> list[Schedule]:
-        with self._db.read() as db:
-            return recurring.due(db, until)
+        return self._db.read(lambda db: recurring.due(db, until))
 
     def next_schedule(self) -> int | None:
-        with self._db.read() as db:
-            (earliest,) = db.execute(SQL["next_schedule"]).fetchone()
+        (earliest,) = self._db.read(lambda db: db.execute(SQL["next_schedule"]).fetchone())
         return None if earliest is None else int(earliest)
 
     def occur(self, advances: Sequence[Advance]) -> list[int | None]:
         now = self.now()
-        with self._db.write() as db:
-            stored = [recurring.advance(db, one, now) for one in advances]
+        stored = self._db.write(lambda db: [recurring.advance(db, one, now) for one in advances])
         dues = [job.due for one, n in zip(advances, stored, strict=True) if n for _, job in one.jobs]
         if dues:
             self._wake_workers(min(dues), now)
         return stored
 
     def occurrences(self, name: str, limit: int = 100) -> list[Occurrence]:
-        with self._db.read() as db:
-            return [Occurrence(schedule=s, nominal=n, job=j, made=m) for s, n, j, m in
-                    db.execute(SQL["occurrences"], (name, limit))]  # fmt: skip
+        rows = self._db.read(lambda db: db.execute(SQL["occurrences"], (name, limit)).fetchall())
+        return [Occurrence(schedule=s, nominal=n, job=j, made=m) for s, n, j, m in rows]
 
     # -- looking ---------------------------------------------------------------------------------
 
     def jobs(self, which: Filter, order: Order = "newest", after: str | None = None, limit: int = 100) -> Page:
-        with self._db.read() as db:
-            return looking.page(db, which, order, after, limit, self.now())
+        return self._db.read(lambda db: looking.page(db, which, order, after, limit, self.now()))
 
     def attempts(self, job: str) -> list[Attempt]:
-        with self._db.read() as db:
-            return looking.attempts(db, job)
+        return self._db.read(lambda db: looking.attempts(db, job))
 
     def results(self, ids: Sequence[str]) -> list[Result | None]:
-        with self._db.read() as db:
-            return looking.results(db, ids)
+        return self._db.read(lambda db: looking.results(db, ids))
 
     def counts(self) -> list[QueueCount]:
-        with self._db.read() as db:
-            return looking.counts(db, self.now())
+        return self._db.read(lambda db: looking.counts(db, self.now()))
 
     def lanes_of(self, job: str) -> list[Lane]:
-        with self._db.read() as db:
-            return messaging.lanes_of(db, self._current_rules(db), job)
+        return self._db.read(lambda db: messaging.lanes_of(db, self._current_rules(db), job))
 
     def ahead(self, job: str) -> int:
-        with self._db.read() as db:
-            return messaging.ahead(db, job, self.now())
+        return self._db.read(lambda db: messaging.ahead(db, job, self.now()))
 
     def examine(self) -> list[Finding]:
-        with self._db.read() as db:
-            return examining.examine(db, self.path, self.durability)
+        return self._db.read(lambda db: examining.examine(db, self.path, self.durability))
 
     def rollups(self, since: int, until: int) -> list[Rollup]:
-        with self._db.read() as db:
-            return looking.rollups(db, since // _MINUTE, -(-until // _MINUTE))
+        return self._db.read(lambda db: looking.rollups(db, since // _MINUTE, -(-until // _MINUTE)))
 
     # -- waiting ---------------------------------------------------------------------------------
 
     def listen(self, channel: Channel) -> Listener:
-        with self._db.read():  # the file has to be there before its neighbours
-            return self._wakes().listen(channel)
+        self._db.read(lambda _: None)  # the file has to be there before its neighbours
+        return self._wakes().listen(channel)
 
     def notify(self, channel: Channel) -> None:
         self._wakes().notify(channel)

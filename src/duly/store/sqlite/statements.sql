@@ -271,7 +271,7 @@ WHERE state = 0 AND (expires <= ? OR id IN (SELECT value FROM json_each(?)))
 SELECT id, expires, info FROM workers ORDER BY id DESC
 
 -- :name cancels
-SELECT id, slot, cancel FROM jobs WHERE state = 1 AND worker = ? AND cancel > 0
+SELECT id, slot, token, cancel FROM jobs WHERE state = 1 AND worker = ? AND cancel > 0
 
 -- :name held
 SELECT seq, id, task, queue, token, attempt, lost, flags, started, cancel, slot FROM jobs WHERE state = 1 AND worker = ?

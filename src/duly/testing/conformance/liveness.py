@@ -92,25 +92,24 @@ class Liveness(Base):
 
     def test_renew_brings_the_cancels_of_this_worker_only(self, store: Store, worker: int, other: int) -> None:
         mine, mine2, theirs = put(store), put(store), put(store)
-        take(store, worker, slot=1)
-        take(store, worker, slot=2)
+        first, second = take(store, worker, slot=1), take(store, worker, slot=2)
         take(store, other)
         store.cancel(Filter(ids=(mine, theirs)))
         store.cancel(Filter(ids=(mine2,)), terminate=True)
         for _ in range(2):  # until it has an outcome: a renewal's answer may be lost
             cancels = store.renew(worker, LEASE).cancels
             assert sorted(cancels, key=lambda c: c.slot) == [
-                Cancel(id=mine, slot=1, terminate=False),
-                Cancel(id=mine2, slot=2, terminate=True),
+                Cancel(id=mine, slot=1, token=first.token, terminate=False),
+                Cancel(id=mine2, slot=2, token=second.token, terminate=True),
             ]
         assert [c.id for c in store.renew(other, LEASE).cancels] == [theirs]
 
     def test_a_second_cancel_can_make_it_terminate(self, store: Store, worker: int) -> None:
         id = put(store)
-        take(store, worker)
+        lease = take(store, worker)
         store.cancel(Filter(ids=(id,)))
         store.cancel(Filter(ids=(id,)), terminate=True)
-        assert store.renew(worker, LEASE).cancels == [Cancel(id=id, slot=0, terminate=True)]
+        assert store.renew(worker, LEASE).cancels == [Cancel(id=id, slot=0, token=lease.token, terminate=True)]
 
     def test_unregister_releases_what_is_still_held(self, store: Store, worker: int, other: int) -> None:
         id, asked = put(store), put(store)
