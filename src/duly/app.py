@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import logging
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from types import FrameType, MappingProxyType
@@ -21,13 +24,14 @@ from duly.codec import Codec
 from duly.config import Settings, did_you_mean, store_url
 from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
+from duly.forks import living
 from duly.job import Answer, Change, Filter, Flag, Job, Page, Schedule
 from duly.messages import OnLate
 from duly.periodic import Periodic, PeriodicOptions, Schedules
 from duly.result import AsyncResult
 from duly.store.contract import Order, Store
 from duly.sync import Appointment, SyncReport, sync
-from duly.task import AsyncTask, Task, TaskOptions, make_task
+from duly.task import AsyncTask, Task, TaskOptions, default_name, make_task
 from duly.waiting import Watcher
 from duly.why import why
 
@@ -36,6 +40,8 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 EVERY_JOB = Filter()
+
+log = logging.getLogger("duly")
 
 
 class Decorator(Protocol):
@@ -92,8 +98,10 @@ class Duly:
         self._file = _caller_file()
         self._registry: dict[str, Task[..., Any]] = {}
         self._periodic: list[Periodic] = []
-        self._lock = threading.Lock()
+        self._warned: set[str] = set()  # names of tasks that send_task has warned of
+        self._lock = threading.RLock()  # a signal handler may call while the store is being opened
         self._store: Store | None = None
+        _apps.add(self)
         self.client = Client(lambda: self.store)
         self.watcher = Watcher(lambda: self.store, clock)
 
@@ -191,6 +199,17 @@ class Duly:
             raise TaskNotRegistered(f"no task {name!r} in app {self.name}{did_you_mean(name, self._registry)}")
         return task
 
+    def slip(self, name: str) -> str | None:
+        """What is odd about a task of that name: it is close to a registered one, or of a module whose tasks are
+        registered and it is not among them. None if it is registered, or may be another app's."""
+        if name in self._registry:
+            return None
+        near = difflib.get_close_matches(name, self._registry, n=1, cutoff=0.8)
+        modules = {default_name(self.name, task.fn).rpartition(".")[0] for task in self._registry.values()}
+        if not near and name.rpartition(".")[0] not in modules:
+            return None
+        return f"no task {name!r} in app {self.name}{did_you_mean(name, self._registry)}"
+
     def check(self) -> None:
         """Refuse what is wrong in the tasks and schedules of the code, taken with the settings. Raises ConfigError.
 
@@ -209,10 +228,14 @@ class Duly:
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncResult[Any]:
-        """Call a task by name. One that this process has not registered takes anything, unchecked."""
+        """Call a task by name. One that this process has not registered takes anything, unchecked; a warning is
+        logged if it looks like a slip of the pen."""
         task = self._registry.get(name)
         if task is not None:
             return task.apply_async(args, kwargs, **options)
+        if name not in self._warned and (slip := self.slip(name)):
+            self._warned.add(name)
+            log.warning("send_task: %s; its jobs wait for a worker that knows it", slip)
         return AsyncResult(self.client.enqueue(self.make_job(name, args, kwargs or {}, options)).id, self)
 
     def make_job(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
@@ -323,6 +346,17 @@ def _origin(fn: Callable[..., Any]) -> tuple[str, str]:
     code = getattr(fn, "__code__", None)
     return (code.co_filename if code else str(fn.__module__), getattr(fn, "__qualname__", repr(fn)))
 
+
+_apps: weakref.WeakSet[Duly] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A thread of the parent may have been opening its store; in the child nobody would ever let go of the lock."""
+    for app in living(_apps):
+        app._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 

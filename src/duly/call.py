@@ -6,9 +6,10 @@ for a value out of range; both name the option and the value.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, TypedDict, get_args
 
 import msgspec
@@ -18,6 +19,8 @@ from duly.clock import MICROS, from_micros, to_micros
 from duly.codec import encode_value
 from duly.config import did_you_mean
 from duly.job import MAX_PRIORITY, Flag, Job, OnConflict, Options, WhenLate, new_id
+
+log = logging.getLogger("duly")
 
 MAX_INSTANT = 253_402_300_799_999_999
 """The last microsecond of the year 9999 UTC, after which datetime has no name for an instant."""
@@ -118,7 +121,25 @@ def _instant(name: str, moment: datetime, zone: tzinfo) -> int:
         raise ValueError(f"{name}={moment!r} is before 1970; instants start there")
     if instant > MAX_INSTANT:
         raise ValueError(f"{name}={moment!r} is after the year 9999 in UTC")
+    if moment.tzinfo is None:
+        _warn_of_other_zone(name, moment, instant, zone)
     return instant
+
+
+def _warn_of_other_zone(name: str, moment: datetime, instant: int, zone: tzinfo) -> None:
+    """Say, once per process, that a naive time is not read by this machine's clock, if that shows another time."""
+    global _zone_was_said
+    try:
+        here = to_micros(moment.astimezone(), UTC)
+    except (OverflowError, OSError, ValueError):  # at the ends of the calendar
+        return
+    if here != instant and not _zone_was_said:
+        _zone_was_said = True
+        log.warning(
+            "%s=%s has no time zone and is read in the app's, %s, where this machine's clock shows another time: it "
+            "means %s. Use an aware time like datetime.now(UTC) + timedelta(days=1), or countdown, or set timezone; "
+            "this is said once", name, moment, zone, from_micros(instant, UTC).isoformat(sep=" "),
+        )  # fmt: skip
 
 
 def _seconds(name: str, value: float | timedelta) -> float:
@@ -246,5 +267,6 @@ def _flags(flags: int, ignore_result: bool | None) -> int:
     return flags | Flag.IGNORE_RESULT if ignore_result else flags & ~Flag.IGNORE_RESULT
 
 
+_zone_was_said = False
 _NO_OVERRIDES = Options()
 _NAMES = tuple(CallOptions.__annotations__)

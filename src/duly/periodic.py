@@ -15,7 +15,7 @@ from duly import scheduler
 from duly.call import CallOptions, limit
 from duly.clock import MICROS, from_micros
 from duly.config import did_you_mean
-from duly.errors import ConfigError, EncodeError
+from duly.errors import ConfigError, EncodeError, TaskNotRegistered
 from duly.job import CatchUp, Job, Occurrence, Overlap, Schedule
 from duly.result import AsyncResult
 from duly.schedules import Rule, as_rule
@@ -240,6 +240,8 @@ def _sample(
     if isinstance(args, str | bytes) or not isinstance(args, Sequence):
         raise ConfigError(f"args={args!r}: expected a list or tuple; for one argument: (x,)")
     name = task if isinstance(task, str) else task.name
+    if slip := app.slip(name):
+        raise TaskNotRegistered(slip)
     return app.make_job(name, args, kwargs or {}, cast(CallOptions, call))
 
 
