@@ -9,6 +9,8 @@ which writes whatever has gathered. ``enqueue`` is idempotent by job id, so a gr
 is simply written again by the next one.
 
 Every caller gets its own answer: if a group is refused because of one job, the jobs are written one by one.
+A signal handler that calls while it interrupts a call does not join the group, which might wait for the very call
+it interrupts: it writes its job by itself, or, if even that cannot be, hears so (RuntimeError).
 After a fork the child starts with a client that has nobody waiting and no thread.
 """
 
@@ -20,9 +22,11 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from duly.errors import StoreError
+from duly.errors import ConfigError, DuplicateKey, StoreError
+from duly.forks import living
 from duly.job import Enqueued, Job
 from duly.store.contract import Store
 
@@ -33,23 +37,36 @@ RECHECK = 1.0
 """Seconds after which a caller looks for its answer without having been woken, should a leader have been
 interrupted at the worst moment."""
 
+_REFUSALS = (StoreError, DuplicateKey, ConfigError, ArithmeticError, TypeError, ValueError)
+"""What the store has to say of a job. Anything else comes from a signal handler, and is for whoever it interrupts."""
+
 
 class _Ticket:
     """One caller's job and what became of it."""
 
-    __slots__ = ("answer", "error", "gone", "job", "leads", "wake")
+    __slots__ = ("answer", "error", "job", "leads", "wake")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.answer: Enqueued | None = None
         self.error: BaseException | None = None
         self.leads = False  # it is this caller's turn to write
-        self.gone = False  # its caller was interrupted and does not wait any more
         self.wake = threading.Lock()  # held while there is nothing to tell
 
     @property
     def settled(self) -> bool:
         return self.answer is not None or self.error is not None
+
+    def tell(self) -> Enqueued:
+        """The answer, or raise the error; it is let go of first, or the two would hold each other."""
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+        assert self.answer is not None
+        return self.answer
 
 
 class _AsyncTicket(_Ticket):
@@ -70,16 +87,20 @@ class Client:
         _clients.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()  # held for moments, never while writing
+        self._lock = threading.RLock()  # held for moments, never while writing; a signal handler may come in
         self._busy = False  # somebody leads
-        self._waiting: list[_Ticket] = []
-        self._inbox: SimpleQueue[_AsyncTicket | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._waiting: list[_Ticket] = []  # without an answer; those the leader is writing, too
+        self._calling: set[int] = set()  # the threads that are in ``enqueue``
+        self._inbox: _Inbox | None = None  # of the thread that writes for coroutines
 
     def enqueue(self, job: Job) -> Enqueued:
         """Store one job. Raises StoreError and DuplicateKey."""
+        thread = threading.get_ident()
+        if thread in self._calling:  # a signal handler, which interrupted this very function
+            return self._store().enqueue([job])[0]
         ticket = _Ticket(job)
         try:
+            self._calling.add(thread)
             self._join(ticket)
             while not (ticket.leads or ticket.settled):
                 ticket.wake.acquire(timeout=RECHECK)
@@ -88,10 +109,9 @@ class Client:
         except BaseException:  # interrupted (Ctrl-C, a soft time limit): nobody may wait for us, or write it later
             self._withdraw(ticket)
             raise
-        if ticket.error is not None:
-            raise ticket.error
-        assert ticket.answer is not None
-        return ticket.answer
+        finally:
+            self._calling.discard(thread)
+        return ticket.tell()
 
     def _join(self, ticket: _Ticket) -> None:
         """Lead if nobody does; else wait."""
@@ -106,21 +126,21 @@ class Client:
         """Write ``ticket`` and all who wait; then pass the lead on and wake them."""
         with self._lock:
             others = self._waiting[: BULK - 1]
-            del self._waiting[: BULK - 1]
         try:
             _write(self._store, [ticket, *others])
         finally:
             with self._lock:
-                # a writer that was interrupted leaves some without an answer: they go into the next group
-                self._waiting[:0] = [other for other in others if not (other.settled or other.gone)]
+                told = [other for other in others if other.settled]
                 self._pass_on(ticket)
-            for other in others:
-                if other.settled:
-                    other.wake.release()
+            for other in told:
+                other.wake.release()
 
     def _pass_on(self, ticket: _Ticket) -> None:
-        """Make the first who waits the leader; the lock is held."""
-        successor = self._waiting.pop(0) if self._waiting else None
+        """Make the first who waits the leader; the lock is held. A writer that was interrupted leaves some without
+        an answer: they stay, and go into the next group."""
+        waiting = [one for one in self._waiting if not one.settled]
+        successor = waiting.pop(0) if waiting else None
+        self._waiting = waiting
         self._busy = successor is not None
         ticket.leads = False
         if successor is not None:
@@ -129,7 +149,6 @@ class Client:
 
     def _withdraw(self, ticket: _Ticket) -> None:
         with self._lock:
-            ticket.gone = True
             if ticket in self._waiting:
                 self._waiting.remove(ticket)
             if ticket.leads:
@@ -146,36 +165,46 @@ class Client:
     async def aenqueue(self, job: Job) -> Enqueued:
         """:meth:`enqueue` for coroutines; the event loop is never blocked."""
         ticket = _AsyncTicket(job, asyncio.get_running_loop())
-        if self._thread is None:
-            self._start()
-        self._inbox.put(ticket)
+        with self._lock:
+            if self._inbox is None:
+                inbox: SimpleQueue[_AsyncTicket | None] = SimpleQueue()
+                thread = threading.Thread(target=self._drain, args=[inbox], name="duly-enqueue", daemon=True)
+                thread.start()
+                self._inbox = _Inbox(inbox, thread)
+            self._inbox.queue.put(ticket)  # under the lock: nothing comes in after the None of ``close``
         return await ticket.future
 
     def close(self) -> None:
-        """End the thread, once it has written what it was given."""
+        """End the thread, once it has written what it was given. Whoever calls meanwhile gets a thread of its own."""
         with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._inbox.put(None)
-            thread.join()
+            closed, self._inbox = self._inbox, None
+            if closed is not None:
+                closed.queue.put(None)
+        if closed is not None:
+            closed.thread.join()
 
     # -- event loops -----------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._drain, name="duly-enqueue", daemon=True)
-                self._thread.start()
-
-    def _drain(self) -> None:
-        inbox = self._inbox
+    def _drain(self, inbox: SimpleQueue[_AsyncTicket | None]) -> None:
         while True:
             group, last = _gather(inbox)
             if group:
-                _write(self._store, group)
+                try:
+                    _write(self._store, group)
+                except Exception as exc:  # no signal handler interrupts this thread: whatever it is, it is an answer
+                    for ticket in group:
+                        ticket.error = ticket.error or exc
                 _answer(group)
             if last:
                 return
+
+
+@dataclass
+class _Inbox:
+    """What one thread writes, up to a None."""
+
+    queue: SimpleQueue[_AsyncTicket | None]
+    thread: threading.Thread
 
 
 def _gather(inbox: SimpleQueue[_AsyncTicket | None]) -> tuple[list[_AsyncTicket], bool]:
@@ -219,7 +248,7 @@ def _write(store: Callable[[], Store], group: Sequence[_Ticket]) -> None:
     """One transaction for the group; one each if it is refused because of a job in it."""
     try:
         answers = store().enqueue([ticket.job for ticket in group])
-    except Exception as exc:
+    except _REFUSALS as exc:
         if len(group) == 1:
             group[0].error = exc
         elif isinstance(exc, StoreError):  # the store's trouble, not a job's: the same for each
@@ -237,7 +266,7 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for client in list(_clients):
+    for client in living(_clients):
         client._reset()
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from duly.clock import SYSTEM, Clock
 from duly.errors import StoreUnavailable
+from duly.forks import living
 from duly.job import Result
 from duly.store.contract import Listener, Store
 
@@ -153,7 +154,7 @@ _watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for watcher in list(_watchers):
+    for watcher in living(_watchers):
         watcher._reset()
 
 

@@ -72,8 +72,8 @@ def test_an_exchange_that_could_not_reach_the_disk_has_reserved_nothing(tmp_path
             if len(begun) == 2:
                 other.execute(statement)
 
-    with store._db.write() as connection:  # it keeps its connection
-        connection.set_trace_callback(lock_before_the_second)
+    connection = store._db.write(lambda connection: connection)  # it keeps its connection
+    connection.set_trace_callback(lock_before_the_second)
     with pytest.raises(StoreUnavailable):
         store.exchange(worker, 0, [], 1, ["default"])
     other.execute("ROLLBACK")
@@ -92,8 +92,7 @@ def test_a_job_that_expired_while_the_lock_was_waited_for_does_not_start(tmp_pat
     worker = store.register(WorkerInfo(name="w", host="h", pid=1), 60_000_000)
     now = clock.now()
     store.enqueue([Job(id="short-lived", task="t", due=now, expires=now + 1_000_000)])
-    with store._db.write() as connection:
-        pass
+    connection = store._db.write(lambda connection: connection)
     wait = {"BEGIN IMMEDIATE": lambda: clock.advance(2)}
     connection.set_trace_callback(lambda statement: wait.pop(statement, lambda: None)())
     assert store.exchange(worker, 0, [], 1, ["default"]).leases == []

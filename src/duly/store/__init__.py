@@ -7,6 +7,9 @@ import difflib
 from duly.clock import SYSTEM, Clock
 from duly.errors import ConfigError
 from duly.store.contract import Listener, Store
+from duly.store.sqlite import (
+    SqliteStore,
+)  # not when it is needed: a child forked during an import can never import it
 
 __all__ = ["Listener", "Store", "open"]
 
@@ -24,8 +27,6 @@ def open(url: str, *, clock: Clock = SYSTEM) -> Store:  # noqa: A001 - store.ope
     """
     scheme, separator, _ = url.partition("://")
     if scheme == "sqlite" and separator:
-        from duly.store.sqlite import SqliteStore
-
         return SqliteStore(url, clock=clock)
     guess = difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=0.5)
     hint = f"; did you mean {guess[0]}://?" if guess else ""

@@ -16,11 +16,12 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from duly.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from duly.forks import living
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Database:
     """A file (or a database in memory) and this process's connection to it.
 
     1. The first use opens it, and creates the schema in an empty file.
-    2. ``read`` and ``write`` run a function in a transaction; one thread at a time.
+    2. ``read`` and ``write`` run a function in a transaction; one thread at a time, and never one inside another.
     3. After a fork the child starts again at 1.
     """
 
@@ -52,7 +53,8 @@ class Database:
         self._synchronous = synchronous
         self._mode = ""  # what the connection's synchronous is set to
         self._timeout = timeout
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # lets a signal handler in, to be told that it may not be here
+        self._inside = False
         self.held_for_fork = False
         self._connection: sqlite3.Connection | None = None
         self._log: int | None = None  # a descriptor of the write-ahead log, to sync it by
@@ -61,48 +63,86 @@ class Database:
         _open_here.add(self)
 
     # -- transactions ----------------------------------------------------------------------------
+    #
+    # A signal handler may raise (a soft time limit, Ctrl-C) wherever Python code is entered or a call returns. So
+    # transactions are functions around functions and not context managers written in Python: one of those, when it
+    # is interrupted at the door of its __exit__, leaves the lock held for ever. ``with`` a lock cannot be cut in two.
 
-    @contextlib.contextmanager
-    def write(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """A transaction that may write: all of it or nothing. Holds the write lock from the start, so what it
-        reads is what it changes.
+    def write(self, work: Callable[[sqlite3.Connection], T], durable: bool = True) -> T:
+        """Run ``work`` in a transaction that may write: all of it or nothing. Holds the write lock from the start,
+        so what it reads is what it changes.
 
         ``durable=False`` is for what may be undone by a loss of power (and by nothing less): the commit does not
         wait for the disk. The next durable one takes it along, since the log is written in order.
         """
-        with self._lock, self._translated():
-            connection = self._open()
-            self._check_file()
-            self._wait_for_disk(connection, durable)
-            try:  # from before BEGIN: a signal handler (a soft time limit) may raise as soon as it returns
-                self._patiently(lambda: self._begin(connection, "BEGIN IMMEDIATE"))
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self._lock:
+            if self._inside:
+                raise self._entered_twice()
+            try:
+                self._inside = True
+                connection = self._open()
+                self._check_file()
+                mode = self._synchronous if durable else "NORMAL"
+                if mode != self._mode:
+                    self._mode = ""  # unknown, should a signal come in between
+                    connection.execute(f"PRAGMA synchronous={mode}")
+                    self._mode = mode
+                try:
+                    self._begin(connection, "BEGIN IMMEDIATE")
+                    answer = work(connection)
+                    connection.execute("COMMIT")
+                    return answer
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise self._explain(error) from error
+            finally:
+                self._inside = False
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """One or more reads of one committed state, the latest.
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work``: one or more reads of one committed state, the latest.
 
         They take no lock and wait for nobody, except while a process that opens or closes the file has it alone.
         """
-        with self._lock, self._translated():
-            connection = self._open()
+        with self._lock:
+            if self._inside:
+                raise self._entered_twice()
             try:
-                self._patiently(lambda: self._look(connection))
-                yield connection
+                self._inside = True
+                connection = self._open()
+                try:
+                    self._begin(connection, "BEGIN", "SELECT 1 FROM sqlite_schema LIMIT 1")
+                    return work(connection)
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise self._explain(error) from error
             finally:
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
+                self._inside = False
 
     def peek(self, look: Callable[[sqlite3.Connection], T]) -> T:
         """``look`` without a transaction around it: for a glance that need not see one state. It may be repeated."""
-        with self._lock, self._translated():
-            connection = self._open()
-            return self._patiently(lambda: look(connection))
+        with self._lock:
+            if self._inside:
+                raise self._entered_twice()
+            try:
+                self._inside = True
+                connection = self._open()
+                return self._patiently(lambda: look(connection))
+            except sqlite3.Error as error:
+                raise self._explain(error) from error
+            finally:
+                self._inside = False
+
+    def _entered_twice(self) -> RuntimeError:
+        """No StoreError: it says nothing about the call that was interrupted, which may go on."""
+        return RuntimeError(
+            f"store {self.path}: called by a signal handler (or a finalizer) that interrupted another call of the "
+            "store in the same thread; nothing was done. Set a flag in the handler, and call where the flag is read"
+        )
 
     def sync(self) -> None:
         """Wait until everything committed so far is on the disk.
@@ -113,11 +153,7 @@ class Database:
         if self.memory or self._synchronous == "NORMAL":
             return
         try:
-            with self._lock, self._translated():
-                self._open()
-                if self._log is None:  # it lives as long as the connection: the last one to close deletes it
-                    self._log = os.open(self.path + "-wal", os.O_RDONLY | os.O_CLOEXEC)
-                log = os.dup(self._log)
+            log = self.peek(lambda _: self._dup_log())
             try:
                 os.fdatasync(log)
             finally:
@@ -128,13 +164,10 @@ class Database:
                 "repeat the call"
             ) from error
 
-    def _wait_for_disk(self, connection: sqlite3.Connection, wait: bool) -> None:
-        mode = self._synchronous if wait else "NORMAL"
-        if mode != self._mode:
-            if connection.in_transaction:  # cut off by a signal handler, see _begin; inside one this has no effect
-                connection.execute("ROLLBACK")
-            connection.execute(f"PRAGMA synchronous={mode}")
-            self._mode = mode
+    def _dup_log(self) -> int:
+        if self._log is None:  # it lives as long as the connection: the last one to close deletes it
+            self._log = os.open(self.path + "-wal", os.O_RDONLY | os.O_CLOEXEC)
+        return os.dup(self._log)
 
     def close(self) -> None:
         with self._lock:
@@ -162,8 +195,8 @@ class Database:
             return
         with contextlib.suppress(OSError):
             if os.stat(self.path + "-wal").st_size > log_bytes:
-                with self._lock, self._translated():  # no transaction: inside one, SQLite refuses to checkpoint
-                    self._open().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                # no transaction: inside one, SQLite refuses to checkpoint
+                self.peek(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -181,17 +214,16 @@ class Database:
             self._drop_log()
             self._pid = os.getpid()
 
-    @staticmethod
-    def _begin(connection: sqlite3.Connection, how: str) -> None:
-        """Transactions are never nested, so one that is open was cut off on its way out by a signal handler."""
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        connection.execute(how)
+    def _begin(self, connection: sqlite3.Connection, *statements: str) -> None:
+        """Begin, patiently. A plain BEGIN does nothing yet: what fixes the state that is seen is a first read."""
 
-    def _look(self, connection: sqlite3.Connection) -> None:
-        """Begin a read. BEGIN alone does nothing yet; what fixes the state that is seen is the first read."""
-        self._begin(connection, "BEGIN")
-        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        def begin() -> None:
+            if connection.in_transaction:  # an earlier try came so far
+                connection.execute("ROLLBACK")
+            for statement in statements:
+                connection.execute(statement).fetchone()
+
+        self._patiently(begin)
 
     def _connect(self) -> sqlite3.Connection:
         self._check_place()
@@ -296,13 +328,6 @@ class Database:
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
-
     def _explain(self, error: sqlite3.Error) -> StoreError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         where = f"store {self.path}: "
@@ -334,20 +359,20 @@ _FORK_PATIENCE = 1.0  # seconds; who holds the lock for longer waits for another
 def _before_fork() -> None:
     """Fork between calls: in the child nobody would ever release a lock, ours or SQLite's, that a thread of the
     parent held."""
-    for database in sorted(_open_here, key=id):
+    for database in sorted(living(_open_here), key=id):
         database.held_for_fork = database._lock.acquire(timeout=_FORK_PATIENCE)
 
 
 def _after_fork_in_parent() -> None:
-    for database in list(_open_here):
+    for database in living(_open_here):
         if database.held_for_fork:
             database.held_for_fork = False
             database._lock.release()
 
 
 def _after_fork_in_child() -> None:
-    for database in list(_open_here):
-        database.held_for_fork = False
+    for database in living(_open_here):
+        database.held_for_fork = database._inside = False
         database._lock = threading.RLock()
 
 
