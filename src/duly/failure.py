@@ -28,11 +28,32 @@ _decode = msgspec.json.Decoder(ErrorInfo).decode
 
 def encode_error(exc: BaseException, help: str | None = None) -> bytes:  # noqa: A002 - ErrorInfo's word
     """JSON of ErrorInfo. Never raises; never longer than MAX_BYTES."""
+    try:
+        return _encode(exc, help)
+    except BaseException as second:  # a class that cannot be named, memory that is full
+        return msgspec.json.encode(ErrorInfo(type="JobFailed", module="duly.errors", message=_unreadable(second)))
+
+
+def describe(exc: BaseException) -> str:
+    """Class and text of an exception, on one line, for a log. Never raises."""
+    try:
+        text = " ".join(cut(message(exc), 500).split())
+        return f"{cut(type(exc).__qualname__, 200)}: {text}" if text else cut(type(exc).__qualname__, 200)
+    except BaseException as second:
+        return _unreadable(second)
+
+
+def _unreadable(second: BaseException) -> str:
+    kind = type.__repr__(type(second)).encode("ascii", "replace").decode()
+    return f"<an exception that cannot be described: {kind}>"
+
+
+def _encode(exc: BaseException, help: str | None) -> bytes:  # noqa: A002
     kind = type(exc)
     info = ErrorInfo(
-        type=kind.__qualname__,
-        module=str(kind.__module__),
-        message=cut(_message(exc), MAX_BYTES // 8),
+        type=cut(kind.__qualname__, MAX_BYTES // 64),
+        module=cut(str(kind.__module__), MAX_BYTES // 64),
+        message=cut(message(exc), MAX_BYTES // 8),
         args=_args(exc),
         traceback=cut(_format(exc), MAX_BYTES // 2),
         help=cut(help, MAX_BYTES // 16) if help else None,
@@ -87,29 +108,30 @@ def cut(text: str, limit: int) -> str:
     return data.decode("utf-8", "ignore")
 
 
-def _message(exc: BaseException) -> str:
+def message(exc: BaseException) -> str:
+    """``str(exc)``, or a text that says why there is none. Never raises."""
     try:
         return str(exc)
-    except Exception as second:
+    except BaseException as second:
         return f"<an exception whose str() raises {type(second).__name__}>"
 
 
 def _args(exc: BaseException) -> msgspec.Raw | msgspec.UnsetType:
     try:
         data = encode_value(list(exc.args), "args")
-    except Exception:  # no JSON form, or whatever an ``args`` property raises
+    except BaseException:  # no JSON form, or whatever an ``args`` property raises
         return msgspec.UNSET
     return msgspec.Raw(data) if len(data) <= MAX_BYTES // 8 else msgspec.UNSET
 
 
 def _format(exc: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(type(exc), exc, _theirs(exc.__traceback__)))
-    except Exception as second:
+        return "".join(traceback.format_exception(type(exc), exc, theirs(exc.__traceback__)))
+    except BaseException as second:
         return f"<a traceback that cannot be formatted: {type(second).__name__}>"
 
 
-def _theirs(tb: TracebackType | None) -> TracebackType | None:
+def theirs(tb: TracebackType | None) -> TracebackType | None:
     """The traceback from the first frame that is not duly's; all of it if every frame is."""
     at = tb
     while at is not None and at.tb_frame.f_code.co_filename.startswith(_HERE):

@@ -44,6 +44,7 @@ class Request:
         self.lease = lease
         self.store = store
         self.progress: bytes | None = None  # JSON of the latest Progress; the executor puts it in the Outcome
+        self.over = False  # the attempt has ended; what it left running may go on using this
         self.rng: retry.Rng = random
         self._task = task
         self._clock = clock

@@ -2,8 +2,10 @@
 
 import asyncio
 import ctypes
+import dataclasses
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -239,3 +241,103 @@ def talk(lines):
 @app.task(ignore_result=True)
 def ignored():
     return 42
+
+
+@app.task
+def fork(path, how):
+    """The child comes back from here too."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return "parent"
+    note("child")
+    if how == "raise":
+        raise RuntimeError("in the child")
+    if how == "exit":
+        sys.exit(3)
+    return "child"
+
+
+@dataclasses.dataclass
+class Odd:
+    how: str
+
+    def __post_init__(self):
+        raise {"exit": SystemExit, "memory": MemoryError, "runtime": RuntimeError}[self.how](self.how)
+
+
+@app.task
+def take_odd(value: Odd):
+    note("ran")
+
+
+class OddDict(dict):
+    def items(self):
+        raise RuntimeError("no items")
+
+    __iter__ = keys = values = items
+
+
+@app.task
+def give_odd(how):
+    if how == "memory":
+        raise MemoryError
+    return OddDict(a=1)
+
+
+class ExitingText(Exception):
+    def __str__(self):
+        raise SystemExit("from str")
+
+    __repr__ = __str__
+
+
+@app.task
+def raise_odd(how):
+    if how == "text":
+        raise ExitingText
+    raise type("Odd", (Exception,), {"__module__": "\udcff", "__qualname__": "Odd\udcff"})(how)
+
+
+@app.task
+async def exit_in_subtask():
+    async def leave():
+        sys.exit(4)
+
+    await asyncio.create_task(leave())
+
+
+@app.task
+async def stop_loop():
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.01)
+    return "went on"
+
+
+@app.task
+def leave_alarm(seconds):
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+@app.task
+def drop_handlers():
+    for number in (signal.SIGALRM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@app.task
+async def log_later():
+    async def later():
+        while True:
+            await asyncio.sleep(0.01)
+            logging.getLogger("shop").info("late")
+
+    background.append(asyncio.create_task(later()))
+
+
+background = []
+
+
+@app.task
+def tails():
+    return sum(len(handler.tails) for handler in logging.getLogger().handlers if hasattr(handler, "tails"))

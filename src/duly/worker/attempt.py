@@ -1,5 +1,9 @@
 """One attempt: a lease in, an outcome out. Nothing a task does escapes from here.
 
+Whatever is called of the user's may raise anything: the task, what its arguments are decoded to, what its result is
+encoded by, an exception's own methods. And it may fork: the child has a copy of everything here, comes back from the
+task like its parent, and must neither settle the job nor take another.
+
 ``run`` is the executor's path for every job, so it is written for speed: what is the same for all jobs of a
 task is found once (``Recipe``), and nothing is made that is not needed.
 """
@@ -8,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import itertools
 import logging
+import os
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -18,23 +24,25 @@ from duly import retry
 from duly.app import Duly
 from duly.clock import MICROS, Clock
 from duly.errors import (
-    DecodeError,
     EncodeError,
     JobCancelled,
     Retry,
+    StoreError,
     TaskNotRegistered,
     TimeLimitExceeded,
 )
-from duly.failure import encode_error
+from duly.failure import describe, encode_error, message
 from duly.job import Flag, Kind, Lease, Options, Outcome
 from duly.messages import TimeLimit
 from duly.request import Request, current
 from duly.task import Task
 from duly.worker import lateness
 from duly.worker.board import NO_RETRY, Board
+from duly.worker.copies import leave_copy
 from duly.worker.interrupt import Guard, exception_for
 from duly.worker.joblog import JobLog
 from duly.worker.link import Go
+from duly.worker.telling import tell
 
 log = logging.getLogger("duly.worker")
 
@@ -42,6 +50,7 @@ _IGNORE_RESULT = int(Flag.IGNORE_RESULT)
 _MAX_UNKNOWN = 10  # tries after which a job of an unknown task fails
 _LONGEST_UNKNOWN = 60.0  # seconds between two of them
 _SUCCEEDED = Kind.SUCCEEDED
+_POSTPONED = Kind.POSTPONED.name.lower()
 
 _options = msgspec.json.Decoder(Options)
 _NO_OPTIONS = Options()
@@ -109,6 +118,9 @@ class Attempts:
         self._recipes: dict[str, Recipe] = {}
         self._time_limits: dict[str, TimeLimit] = {}  # set at run time
         self._log = JobLog()
+        self._detailed = log.isEnabledFor(logging.DEBUG)  # each start and success is logged
+        self._copied = False  # this process was forked off by a task
+        os.register_at_fork(after_in_child=self._note_copy)
         logging.getLogger().addHandler(self._log)
 
     def close(self) -> None:
@@ -119,6 +131,9 @@ class Attempts:
         """For the jobs that start from now on. From any thread."""
         self._time_limits = {limit.task: limit for limit in limits}
         self._recipes = {}
+
+    def _note_copy(self) -> None:
+        self._copied = True
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -158,7 +173,10 @@ class Attempts:
 
     def is_async(self, lease: Lease) -> bool:
         """Whether the job is a coroutine's; of an unknown task it is not."""
-        recipe = self._recipes.get(lease.task) or self._find(lease.task)
+        try:
+            recipe = self._recipes.get(lease.task) or self._find(lease.task)
+        except Exception:  # a setting that cannot be; the attempt says so
+            return False
         return recipe is not None and recipe.is_async
 
     def rest(self) -> None:
@@ -166,30 +184,38 @@ class Attempts:
         current.set(None)
 
     def _begin(self, lease: Lease, started: int, slot: int) -> Begun | Outcome:
-        recipe = self._recipes.get(lease.task) or self._find(lease.task)
-        if recipe is None:
-            return self._unknown(lease, started)
-        if self.cancelled and (lease.id, lease.token) in self.cancelled:
-            self.cancelled.discard((lease.id, lease.token))
-            return self._cancelled(lease, started)
-        soft, deadline, policy = None, 0.0, NO_RETRY
-        now = self._clock.monotonic()
-        request = Request(recipe.task, lease, self._store, self._clock)
-        if not recipe.plain or lease.options is not None:
-            options = _NO_OPTIONS if lease.options is None else _options.decode(lease.options)
-            if (too_late := lateness.verdict(lease, started, options, recipe.on_late, recipe.tolerance)) is not None:
-                return self._end(lease, started, *too_late)
-            soft, deadline, policy = self._limits(recipe, lease, options, now)
-        self._board.start(slot, lease, now, deadline, policy)
-        current.set(request)
+        request = None
         try:
+            recipe = self._recipes.get(lease.task) or self._find(lease.task)
+            if recipe is None:
+                return self._unknown(lease, started)
+            if self.cancelled and (lease.id, lease.token) in self.cancelled:
+                self.cancelled.discard((lease.id, lease.token))
+                return self._cancelled(lease, started)
+            soft, deadline, policy = None, 0.0, NO_RETRY
+            now = self._clock.monotonic()
+            request = Request(recipe.task, lease, self._store, self._clock)
+            if not recipe.plain or lease.options is not None:
+                options = _NO_OPTIONS if lease.options is None else _options.decode(lease.options)
+                too_late = lateness.verdict(lease, started, options, recipe.on_late, recipe.tolerance)
+                if too_late is not None:
+                    return self._end(lease, started, *too_late)
+                soft, deadline, policy = self._limits(recipe, lease, options, now)
+            self._board.start(slot, lease, now, deadline, policy)
+            current.set(request)
             args, kwargs = recipe.decode(lease.args)
-        except DecodeError as exc:
-            return self._end(lease, started, Kind.FAILED, encode_error(exc))
+        except BaseException as exc:  # a DecodeError, or whatever the classes of arguments and a wrong setting raise
+            if self._copied:
+                leave_copy(exc)
+            return self._end(lease, started, Kind.FAILED, encode_error(exc), request, exc=exc)
+        if self._detailed:
+            log.debug("job %s (%s) starts, attempt %d", lease.id, lease.task, lease.attempt)
         return Begun(lease, started, recipe, request, args, kwargs, soft, deadline > 0)
 
     def _returned(self, begun: Begun, value: object, guard: Guard, slot: int) -> Outcome:
         lease = begun.lease
+        if self._copied:
+            leave_copy(None)
         if begun.soft is not None:
             guard.calm()
         if begun.limited:
@@ -201,15 +227,19 @@ class Attempts:
         if not lease.flags & _IGNORE_RESULT:
             try:
                 result = begun.recipe.encode(value)
-            except (EncodeError, TypeError, ValueError) as exc:
-                error = encode_error(_as_encode_error(exc))
-                return self._end(lease, begun.started, Kind.FAILED, error, begun.request)
+            except BaseException as exc:
+                wrong = _as_encode_error(exc)
+                return self._end(lease, begun.started, Kind.FAILED, encode_error(wrong), begun.request, exc=wrong)
         request = begun.request
+        request.over = True
+        finished = self._instant() + self.offset
+        if self._detailed:
+            log.debug("job %s (%s) succeeded in %.3f s", lease.id, lease.task, (finished - begun.started) / MICROS)
         return Outcome(
             lease,
             _SUCCEEDED,
             begun.started,
-            self._instant() + self.offset,
+            finished,
             result,
             None,
             0,
@@ -220,6 +250,8 @@ class Attempts:
     # -- attempts that do not succeed ----------------------------------------------------------------
 
     def _failed(self, begun: Begun, exc: BaseException, guard: Guard, slot: int) -> Outcome:
+        if self._copied:
+            leave_copy(exc)
         if begun.soft is not None:
             guard.calm()
         if begun.limited:
@@ -228,22 +260,22 @@ class Attempts:
         reason = guard.take_reason()
         if reason == "cancel":
             self.cancelled.discard((lease.id, lease.token))
-        if reason is not None and isinstance(exc, asyncio.CancelledError):
+        if reason is not None and issubclass(type(exc), asyncio.CancelledError):
             exc = exception_for(reason)
-        if reason == "cancel" and isinstance(exc, JobCancelled):
+        if reason == "cancel" and issubclass(type(exc), JobCancelled):
             return self._end(lease, started, Kind.CANCELLED, encode_error(exc), request)
         again = self._retry_for(exc, begun)
         if isinstance(again, Retry):
             error = None if again.cause is None else encode_error(again.cause)
-            return self._end(lease, started, Kind.RETRY, error, request, again.due)
-        return self._end(lease, started, Kind.FAILED, encode_error(exc), request)
+            return self._end(lease, started, Kind.RETRY, error, request, again.due, again.cause)
+        return self._end(lease, started, Kind.FAILED, encode_error(exc), request, exc=exc)
 
     @staticmethod
     def _retry_for(exc: BaseException, begun: Begun) -> Retry | None:
         try:
             return begun.recipe.task.retry_for(exc, begun.request)
-        except Exception as second:  # a policy that cannot be applied, an exception that cannot be looked at
-            log.error("job %s: whether to retry cannot be told: %r", begun.lease.id, second)
+        except BaseException as second:  # a policy that cannot be applied, an exception that cannot be looked at
+            log.error("job %s: whether to retry cannot be told: %s", begun.lease.id, describe(second))
             return None
 
     def _cancelled(self, lease: Lease, started: int) -> Outcome:
@@ -251,7 +283,7 @@ class Attempts:
 
     def _unknown(self, lease: Lease, started: int) -> Outcome:
         """Another release may know the task: try again, ever more rarely, and give up after a while."""
-        tries = max(1, lease.attempt - lease.retries - lease.lost)
+        tries = self._postponed(lease) + 1
         exc = TaskNotRegistered(f"no task named {lease.task!r} is registered in {self._go.name}'s app")
         error = encode_error(exc, _known_tasks(lease, self._app.tasks))
         if tries >= _MAX_UNKNOWN:
@@ -261,6 +293,15 @@ class Attempts:
         pause = min(2.0 ** (tries - 1), _LONGEST_UNKNOWN)
         return self._end(lease, started, Kind.POSTPONED, error, due=started + int(pause * MICROS))
 
+    def _postponed(self, lease: Lease) -> int:
+        """How often in a row this job was postponed just before; a retry by hand begins a new row."""
+        try:
+            history = [attempt for attempt in self._store.attempts(lease.id) if attempt.attempt < lease.attempt]
+        except StoreError:
+            return 0
+        row = itertools.takewhile(lambda attempt: attempt.outcome == _POSTPONED, reversed(history))
+        return sum(1 for _ in row)
+
     def _end(
         self,
         lease: Lease,
@@ -269,10 +310,16 @@ class Attempts:
         error: bytes | None,
         request: Request | None = None,
         due: int = 0,
+        exc: BaseException | None = None,
     ) -> Outcome:
-        progress = None if request is None else request.progress
-        tail = None if request is None else self._log.take(request)
-        return Outcome(lease, kind, started, self._now(), None, error, due, progress, tail)
+        progress = tail = None
+        if request is not None:
+            request.over = True
+            progress, tail = request.progress, self._log.take(request)
+        outcome = Outcome(lease, kind, started, self._now(), None, error, due, progress, tail)
+        if kind != Kind.POSTPONED:  # which has its own line, the first time
+            tell(outcome, exc)
+        return outcome
 
     # -- what is looked up ---------------------------------------------------------------------------
 
@@ -309,6 +356,13 @@ def _known_tasks(lease: Lease, names: Collection[str]) -> str:
     )
 
 
-def _as_encode_error(exc: Exception) -> EncodeError:
-    """A result that does not fit its annotation is the task's mistake as much as one without a JSON form."""
-    return exc if isinstance(exc, EncodeError) else EncodeError(str(exc))
+def _as_encode_error(exc: BaseException) -> EncodeError:
+    """A result that does not fit its annotation is the task's mistake as much as one without a JSON form, and as one
+    whose own methods raise while it is encoded."""
+    if issubclass(type(exc), EncodeError):
+        return exc  # type: ignore[return-value]
+    if issubclass(type(exc), TypeError | ValueError):
+        return EncodeError(message(exc))
+    wrong = EncodeError(f"the result cannot be encoded: {describe(exc)}")
+    wrong.__cause__ = exc
+    return wrong

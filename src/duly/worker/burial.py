@@ -30,6 +30,7 @@ from duly.clock import MICROS
 from duly.job import ErrorInfo, Flag, Kind, Outcome, Rescued
 from duly.store import Store
 from duly.worker.board import Running
+from duly.worker.telling import tell
 
 _encode = msgspec.json.Encoder().encode
 
@@ -53,9 +54,17 @@ def bury(store: Store, grave: Grave, max_lost: int) -> list[Rescued]:
     outcomes, lost = verdicts(grave)
     outcomes += grave.ended  # of those the executor settled itself, the tokens are stale
     if outcomes:
-        store.exchange(grave.worker, grave.slot, outcomes, 0, ())
+        refused = store.exchange(grave.worker, grave.slot, outcomes, 0, ()).refused
+        _tell(grave, [outcome for outcome in outcomes if not any(outcome is one for one in refused)])
     error = _encode(ErrorInfo(type="WorkerLost", module="duly.errors", message=grave.text))
     return store.abandon(grave.worker, grave.slot, lost, error, max_lost)
+
+
+def _tell(grave: Grave, settled: list[Outcome]) -> None:
+    """Log what became of its jobs by its end; what had ended before, the executor has told."""
+    for outcome in settled:
+        if outcome.kind != Kind.RELEASED and not any(outcome is one for one in grave.ended):
+            tell(outcome)
 
 
 def verdicts(grave: Grave) -> tuple[list[Outcome], list[str]]:

@@ -61,7 +61,7 @@ class Crew:
         self._not_before = 0.0  # monotonic; the next start
         self._next_burial = 0.0
         self._next_weighing = 0.0
-        self._cancels: dict[tuple[str, int], float] = {}  # job, token: when its executor is killed if it still runs it
+        self._cancels: dict[tuple[str, int], float] = {}  # job, token: when its executor is killed for it
         self._culprits: dict[int, set[str]] = {}  # slot: jobs it was killed for
         self._watcher = Watcher(clock) if options.reload else None
 

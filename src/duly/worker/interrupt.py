@@ -13,6 +13,7 @@ import asyncio
 import contextvars
 import ctypes
 import heapq
+import logging
 import signal
 import threading
 import time
@@ -23,7 +24,12 @@ from typing import Any, Literal
 from duly.errors import JobCancelled, SoftTimeLimitExceeded
 from duly.job import Lease
 
+log = logging.getLogger("duly.worker")
+
 Reason = Literal["cancel", "soft"]
+
+_FOR_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # handled by the executor
+_EARLY = 0.01  # seconds; what comes earlier than that before a soft limit is an alarm of the task's own
 
 
 def exception_for(reason: Reason) -> Exception:
@@ -41,6 +47,7 @@ class Guard:
         self._task: asyncio.Task[Any] | None = None  # of a job that is a coroutine
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runner: asyncio.Runner | None = None
+        self._driving = False  # the loop runs: an exception must not be raised in it, only its task cancelled
 
     def disarm(self) -> None:
         """User code is over: no exception arrives any more. Called first of all when it ends or raises."""
@@ -72,16 +79,29 @@ class Guard:
         if self._runner is None:
             self._runner = asyncio.Runner()
         try:
+            self._enter_loop()
             return self._runner.run(self._tracked(coroutine), context=contextvars.copy_context())
-        except (SystemExit, KeyboardInterrupt):  # they tear through the loop, which may not be whole any more
-            self._runner.close()
-            self._runner = None
+        except BaseException as exc:
+            # These two tear through the loop, which may not be whole any more; or the task stopped it, and is left in
+            # it half done.
+            if isinstance(exc, SystemExit | KeyboardInterrupt) or self._task is not None:
+                runner, self._runner, self._task = self._runner, None, None
+                runner.close()
             raise
+        finally:
+            self._driving = False
+
+    def _enter_loop(self) -> None:
+        """From here on the job is interrupted by cancelling its task."""
+        self._driving = True
 
     async def _tracked(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         try:
+            if self.reason is not None:  # interrupted before there was a task
+                coroutine.close()
+                raise asyncio.CancelledError
             return await coroutine
         finally:
             self._task = None
@@ -91,11 +111,12 @@ class Guard:
             self._runner.close()
 
     def _cancel_task(self) -> bool:
-        """Interrupt a coroutine; False if the job is not one."""
-        task, loop = self._task, self._loop
-        if task is None or loop is None:
+        """Interrupt a coroutine, at its beginning if it has not begun; False if the job is not one."""
+        if not self._driving:
             return False
-        loop.call_soon_threadsafe(task.cancel)
+        task, loop = self._task, self._loop
+        if task is not None and loop is not None:
+            loop.call_soon_threadsafe(task.cancel)
         return True
 
 
@@ -106,17 +127,33 @@ class SignalGuard(Guard):
         super().__init__()
         self._wanted = ("", 0)  # job and token of the attempt to cancel
         self._main = threading.get_ident()
-        signal.signal(signal.SIGUSR2, self._on_cancel)
-        signal.signal(signal.SIGALRM, self._on_alarm)
+        self._alarm_at: float | None = None  # monotonic
+        ours: dict[int, Callable[[int, FrameType | None], None]]
+        ours = {signal.SIGUSR2: self._on_cancel, signal.SIGALRM: self._on_alarm}
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        self._handlers = {number: signal.getsignal(number) for number in (*ours, *_FOR_THE_SUPERVISOR)}
+
+    def restore(self) -> None:
+        """Take back what tasks did to the signals that matter here, and an alarm they left. Between jobs."""
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def alarm(self, seconds: float) -> None:
+        self._alarm_at = time.monotonic() + seconds
+        signal.signal(signal.SIGALRM, self._handlers[signal.SIGALRM])  # a task of this batch may have changed it
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def calm(self) -> None:
+        self._alarm_at = None
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def cancel(self, job: str, token: int) -> None:
         if self.runs(job, token):
+            if signal.getsignal(signal.SIGUSR2) is not self._handlers[signal.SIGUSR2]:
+                return  # the task has taken the signal for itself; it is killed when the grace is over
             self._wanted = (job, token)
             signal.pthread_kill(self._main, signal.SIGUSR2)
 
@@ -125,7 +162,12 @@ class SignalGuard(Guard):
             self._interrupt("cancel")
 
     def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
-        if self.lease is not None:
+        if self.lease is None or self._alarm_at is None:  # one that a task has set
+            return
+        left = self._alarm_at - time.monotonic()
+        if left > _EARLY:
+            signal.setitimer(signal.ITIMER_REAL, left)
+        else:
             self._interrupt("soft")
 
     def _interrupt(self, reason: Reason) -> None:
@@ -159,6 +201,16 @@ class ThreadGuard(Guard):
                 return
             except (JobCancelled, SoftTimeLimitExceeded):  # it arrived while it was being called back
                 continue
+
+    def _enter_loop(self) -> None:
+        with self._lock:
+            self._driving = True
+            if not self._pending:
+                return
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
+            self._pending = False
+        assert self.reason is not None
+        raise exception_for(self.reason)
 
     def alarm(self, seconds: float) -> None:
         lease = self.lease
@@ -220,7 +272,10 @@ class Alarms:
         while True:
             call = self._next()
             if call is not None:
-                call()
+                try:
+                    call()
+                except Exception:  # a mistake of duly's own; the other alarms are still needed
+                    log.exception("a soft time limit could not be enforced")
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:

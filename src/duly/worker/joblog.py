@@ -21,13 +21,15 @@ class JobLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         request = current.get()
-        if request is None:
+        if request is None or request.over:  # over: by something the task left running, or about its end
             return
         try:
             line = self.format(record).encode("utf-8", "backslashreplace")
         except Exception:  # arguments that do not fit the message; the other handlers report it
             return
         self.tails.setdefault(request, _Tail()).add(line)
+        if request.over:  # it ended meanwhile, and nobody will take this
+            self.tails.pop(request, None)
 
     def take(self, request: Request) -> bytes | None:
         """What the attempt logged, which is forgotten here."""

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 
+from duly.failure import describe
 from duly.job import Lease
 from duly.worker.attempt import Attempts
 from duly.worker.board import Board
@@ -61,7 +62,7 @@ class AsyncPool:
     def __init__(self, go: Go, seat: Seat, board: Board, attempts: Attempts) -> None:
         self._attempts = attempts
         self._loop = asyncio.new_event_loop()
-        self._over = asyncio.Event()
+        self._over = False  # the coordinator has left
         self._running: dict[str, tuple[asyncio.Task[None], LoopGuard]] = {}  # by job id
         self._coordinator = Coordinator(go, seat, board, attempts, self._start)
         self._threads = Threads(attempts, self._coordinator.ended)
@@ -69,7 +70,11 @@ class AsyncPool:
     def run(self) -> None:
         threading.Thread(target=self._coordinate, name="coordinator", daemon=True).start()
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._over.wait())
+        while not self._over:
+            try:
+                self._loop.run_forever()
+            except BaseException as exc:  # asyncio lets sys.exit() in a coroutine's own tasks tear through the loop
+                log.warning("a task ended the event loop, which goes on: %s", describe(exc))
 
     def stop(self) -> None:
         self._coordinator.stop()
@@ -87,7 +92,8 @@ class AsyncPool:
         except BaseException:
             log.critical("the executor is broken and leaves", exc_info=True)
             os._exit(_BROKEN)
-        self._loop.call_soon_threadsafe(self._over.set)
+        self._over = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _start(self, lease: Lease, slot: int, now: int) -> None:
         if self._attempts.is_async(lease):

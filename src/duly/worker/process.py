@@ -119,6 +119,7 @@ class ProcessPool:
 
     def _run_batch(self) -> None:
         """Run what is pending, up to the end, or to a job that has to be settled before the next starts."""
+        self._guard.restore()
         self._batch += 1
         if not self._busy.is_set():
             self._busy.set()

@@ -1,0 +1,33 @@
+"""What the worker's log says of attempts that did not succeed.
+
+Executors say it of what they ran, the supervisor of what ended with an executor (``burial.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from duly.clock import MICROS, from_micros
+from duly.failure import decode_error, describe, theirs
+from duly.job import Kind, Outcome
+
+log = logging.getLogger("duly.worker")
+
+
+def tell(outcome: Outcome, exc: BaseException | None = None) -> None:
+    """Log an attempt that did not succeed: failed as ERROR, with the traceback of ``exc``; others as WARNING."""
+    lease = outcome.lease
+    try:
+        info = None if outcome.error is None else decode_error(outcome.error)
+        why = "no reason given" if info is None else f"{info.type}: {info.message}"
+        if outcome.kind == Kind.FAILED:
+            trace = None if exc is None else (type(exc), exc, theirs(exc.__traceback__))
+            log.error("job %s (%s) failed: %s", lease.id, lease.task, why, exc_info=trace)
+        elif outcome.kind == Kind.RETRY:
+            pause = (outcome.due - outcome.finished) / MICROS
+            at = from_micros(outcome.due).isoformat(" ", "seconds")
+            log.warning("job %s (%s) is retried in %.1f s, at %s: %s", lease.id, lease.task, pause, at, why)
+        else:
+            log.warning("job %s (%s) ended %s: %s", lease.id, lease.task, outcome.kind.name.lower(), why)
+    except BaseException as second:  # an exception whose traceback cannot be written
+        log.error("job %s: how it ended cannot be told: %s", lease.id, describe(second))
