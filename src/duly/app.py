@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from duly import periodic
 from duly import store as stores
-from duly.call import CallOptions, Defaults, due_of, make_job
+from duly.call import CallOptions, Defaults, check_parts, due_of, make_job
 from duly.client import Client
 from duly.clock import SYSTEM, Clock
 from duly.codec import Codec
@@ -243,6 +243,7 @@ class Duly:
         task = self._registry.get(name)
         if task is not None:
             return task.make_job(args, kwargs, options)
+        check_parts(args, kwargs)
         data = Codec(name, None).encode_args(args, kwargs)
         flags = (Flag.AT_MOST_ONCE if self.conf.task_at_most_once else 0) | (
             Flag.IGNORE_RESULT if self.conf.task_ignore_result else 0

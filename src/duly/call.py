@@ -26,6 +26,10 @@ MAX_INSTANT = 253_402_300_799_999_999
 """The last microsecond of the year 9999 UTC, after which datetime has no name for an instant."""
 
 
+MAX_TEXT = 500
+"""Bytes that an id, a key, or the name of a task or queue may have in UTF-8."""
+
+
 class CallOptions(TypedDict, total=False):
     """What ``apply_async`` takes beside the arguments."""
 
@@ -178,7 +182,21 @@ def _text(name: str, value: str | None) -> str | None:
         raise TypeError(f"{name}={value!r}: expected a text")
     if not value:
         raise ValueError(f"{name}='' is empty; leave it out instead")
+    check_length(name, value)
     return value
+
+
+def check_length(name: str, value: str) -> None:
+    """Raise ValueError for a text that cannot be an id, a key or a name in a store: too long for what a worker notes
+    of a job that it runs, or with what no database keeps whole."""
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}={value[:50]!r} holds half a surrogate pair, which has no UTF-8 form") from None
+    if size > MAX_TEXT:
+        raise ValueError(f"{name}={value[:50]!r}... has {size:,} bytes; at most {MAX_TEXT} are allowed")
+    if "\0" in value:
+        raise ValueError(f"{name}={value[:50]!r} holds a NUL character")
 
 
 def _priority(value: int | None, default: int) -> int:
@@ -240,6 +258,14 @@ def limit(name: str, value: Any) -> float | None:
     if seconds <= 0:
         raise ValueError(f"{name}={value!r}: expected a number of seconds above 0")
     return float(seconds)
+
+
+def check_parts(args: object, kwargs: object) -> None:
+    """Refuse what is no list of arguments and no dict of named ones. Raises TypeError."""
+    if isinstance(args, str | bytes) or not isinstance(args, Sequence):
+        raise TypeError(f"args={args!r}: expected a list or tuple of the arguments; for one argument: (x,)")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f'kwargs={kwargs!r}: expected a dict of arguments by name, like {{"x": 4}}')
 
 
 def check_limits(soft: float | None, hard: float | None) -> None:

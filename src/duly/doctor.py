@@ -5,6 +5,7 @@ The store speaks about itself (``Store.examine``); the rest is what any store sa
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
@@ -14,7 +15,7 @@ from duly.errors import StoreCorrupt
 from duly.job import Filter, JobView, WorkerInfo
 from duly.messages import Finding
 from duly.store.contract import Store
-from duly.why import span
+from duly.why import argument, span
 
 _CLOCKS_DIFFER = 2 * MICROS  # µs a worker's clock may be ahead of the store's
 _JUMP = MICROS // 2  # µs that wall and monotonic clock may differ over one examination
@@ -141,7 +142,8 @@ class Doctor:
                     "queues",
                     f"Queue {count.queue!r} has {_count(count.ready, 'due job')} and no live worker serves it; the "
                     f"oldest waits for {late}.",
-                    f"`duly -A APP worker -Q {count.queue}`, or `duly control add_consumer {count.queue}`",
+                    f"`duly -A APP worker -Q {shlex.quote(count.queue)}`, or "
+                    f"`duly control add_consumer {argument(count.queue)}`",
                 )
             elif self.now - count.oldest > _FAR_TOO_OLD:
                 fine = False
@@ -163,7 +165,7 @@ class Doctor:
             yield _error(
                 "tasks",
                 f"{_count(n, 'waiting job')} of task {task!r}, which no live worker registers.",
-                f"start a worker whose app has it, or `duly cancel --task {task}`",
+                f"start a worker whose app has it, or `duly cancel --task {shlex.quote(task)}`",
             )
         if not unknown:
             yield _ok("tasks", "Every task that waits is registered by a worker.")
@@ -174,7 +176,7 @@ class Doctor:
                 yield _warning(
                     "queues",
                     f"Queue {queue!r} is paused for {span(self.now - since)}.",
-                    f"`duly control resume {queue}`, if that was forgotten",
+                    f"`duly control resume {argument(queue)}`, if that was forgotten",
                 )
 
     def _schedules(self) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ until the process's watcher (``waiting.py``) tells it. What it raises is in ``er
 from __future__ import annotations
 
 import asyncio
+import shlex
 import threading
 from collections.abc import Generator
 from datetime import datetime
@@ -109,6 +110,7 @@ class AsyncResult(Generic[R]):
         or JobUnknown. With ``propagate=False`` the exception of a job that ended is returned instead.
         None if the task keeps no result.
         """
+        _check_timeout(timeout)
         found = self._peek()
         if found is not None and not found.state.final:
             found = self._wait(timeout)
@@ -116,6 +118,7 @@ class AsyncResult(Generic[R]):
 
     async def aget(self, timeout: float | None = None, propagate: bool = True) -> R:  # noqa: ASYNC109
         """:meth:`get` for coroutines; ``await result`` is the same without a time limit."""
+        _check_timeout(timeout)
         found = await asyncio.to_thread(self._peek)
         if found is not None and not found.state.final:
             found = await self._await(timeout)
@@ -213,9 +216,10 @@ class AsyncResult(Generic[R]):
         queue = views[0].queue
         live = [worker for worker in store.workers() if worker.expires > now]
         if not live:
-            return f"{text}, and no worker is running on {store.url} (start one: duly -A {self._app.name} worker)"
+            start = f"duly -A {shlex.quote(self._app.name)} worker"
+            return f"{text}, and no worker is running on {store.url} (start one: {start})"
         if not any(queue in worker.queues for worker in live):
-            return f"{text}, and no worker serves queue {queue!r} (worker -Q {queue} would)"
+            return f"{text}, and no worker serves queue {queue!r} (worker -Q {shlex.quote(queue)} would)"
         if not any(views[0].task in worker.tasks for worker in live):
             return f"{text}, and no worker has registered the task {views[0].task}"
         return text
@@ -247,8 +251,9 @@ class AsyncResult(Generic[R]):
         if found.state == State.FAILED and found.error is not None:
             return rebuild_error(found.error)
         kind, words = _ENDINGS.get(found.state, (JobError, "ended without a result"))
-        reason = "" if found.error is None else f": {decode_error(found.error).message}"
-        return kind(f"job {self.id} {words}{reason}")
+        reason = "" if found.error is None else decode_error(found.error).message
+        said = f": {reason}" if reason not in ("", "cancelled") else ""  # on request needs no reason
+        return kind(f"job {self.id} {words}{said}")
 
 
 class EagerResult(AsyncResult[R]):
@@ -282,6 +287,15 @@ _ENDINGS: dict[State, tuple[type[JobError], str]] = {
     State.UNCERTAIN: (JobUncertain, "is at-most-once, and its worker died while it ran"),
     State.FAILED: (JobError, "failed and left no error"),
 }
+
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(f"timeout={timeout!r}: expected a number of seconds, or None to wait for ever")
+    if timeout != timeout:
+        raise ValueError("timeout=nan: expected a number of seconds, or None to wait for ever")
 
 
 def _result(answer: Answer) -> Result | None:

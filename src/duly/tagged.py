@@ -54,7 +54,8 @@ def tag(value: object, where: str, depth: int = 0) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else _tagged("float", repr(float(value)))
     if depth > _MAX_DEPTH:
-        raise EncodeError(f"{where} is nested more than {_MAX_DEPTH} deep, or contains itself")
+        place = where if len(where) <= 60 else f"{where[:60]}..."
+        raise EncodeError(f"{place} is nested more than {_MAX_DEPTH} deep, or contains itself")
     if isinstance(value, list | tuple):
         return [tag(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, dict):

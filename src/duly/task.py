@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypedDict, 
 import msgspec
 
 from duly import eager, retry
-from duly.call import Call, CallOptions, Defaults, check_limits, check_names, due_of, make_job
+from duly.call import (
+    MAX_TEXT,
+    Call,
+    CallOptions,
+    Defaults,
+    check_length,
+    check_limits,
+    check_names,
+    check_parts,
+    due_of,
+    make_job,
+)
 from duly.celery_names import not_needed
 from duly.codec import Codec
 from duly.config import did_you_mean
@@ -196,6 +207,7 @@ class Task(Generic[P, R]):
 
         Raises, further, ValueError for options out of range and DuplicateKey.
         """
+        check_parts(args, kwargs)
         return self._send(self.make_job(args, kwargs or {}, options))
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
@@ -206,6 +218,7 @@ class Task(Generic[P, R]):
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> AsyncResult[R]:
         """:meth:`apply_async` for coroutines."""
+        check_parts(args, kwargs)
         return await self._asend(self.make_job(args, kwargs or {}, options))
 
     def enqueue_many(
@@ -242,7 +255,10 @@ class Task(Generic[P, R]):
         if limit_key is None:
             return job
         key = limit_key(*args, **kwargs)
-        return job if key is None else msgspec.structs.replace(job, limit_key=str(key))
+        if key is None:
+            return job
+        check_length(f"limit_key of {self.name}", text := str(key))
+        return msgspec.structs.replace(job, limit_key=text)
 
     def _made(self, defaults: Defaults, data: bytes, options: CallOptions, now: int) -> Job:
         if options or defaults.expires is not None:
@@ -397,6 +413,14 @@ def _check_options(name: str, options: TaskOptions) -> None:
         raise ConfigError(f"task {name}: {exc}") from None
 
 
+def _name(value: Any) -> bool:
+    try:
+        check_length("name", value)
+    except (ValueError, AttributeError, TypeError):
+        return False
+    return bool(value)
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
@@ -424,8 +448,8 @@ def _exceptions(value: Any) -> bool:
 
 
 _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (lambda v: isinstance(v, str) and bool(v), "a text"),
-    "queue": (lambda v: isinstance(v, str) and bool(v), "a text"),
+    "name": (_name, f"a text of at most {MAX_TEXT} bytes"),
+    "queue": (_name, f"a text of at most {MAX_TEXT} bytes"),
     "priority": (lambda v: _whole(v) and v <= 9, "0 to 9"),
     "max_retries": (lambda v: v is None or _whole(v), "a whole number, or None for no limit"),
     "default_retry_delay": (_number, "seconds"),

@@ -7,6 +7,7 @@ it, a limit, and at last the jobs before it.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
@@ -68,15 +69,15 @@ class Case:
             ran = f" after {self._span(job.finished - job.started)}" if job.finished and job.started else ""
             return f"It succeeded {when}{ran}."
         if job.state == State.FAILED:
-            return f"It failed {when} with {said}; `duly retry {job.id}` runs it again."
+            return f"It failed {when} with {said}; `duly retry {argument(job.id)}` runs it again."
         if job.state == State.UNCERTAIN:
             return (
                 f"Nobody knows: its worker died while it ran, {when}, and it may run at most once; find out how far "
-                f"it came, then `duly retry {job.id}` or leave it."
+                f"it came, then `duly retry {argument(job.id)}` or leave it."
             )
         reason = _message(job.error)
         how = ", on request" if reason == "cancelled" else f": {reason}"
-        return f"It was cancelled {when}{how}; `duly retry {job.id}` runs it all the same."
+        return f"It was cancelled {when}{how}; `duly retry {argument(job.id)}` runs it all the same."
 
     def _running(self) -> str:
         job = self.job
@@ -84,7 +85,7 @@ class Case:
         if job.cancelling:
             return (
                 f"It was asked to cancel and has not stopped yet: running on {job.worker} for {ran}; "
-                f"`duly cancel --terminate {job.id}` kills it."
+                f"`duly cancel --terminate {argument(job.id)}` kills it."
             )
         return f"It is running on {job.worker} for {ran}{_how_far(job.progress)}{self._stale()}."
 
@@ -108,7 +109,7 @@ class Case:
             return None
         at = f"in {self._span(job.due - self.now)}, at {self._moment(job.due)}"
         if job.attempt == 0:
-            return f"It is not due yet: {at}; `duly move --eta now {job.id}` starts it at once."
+            return f"It is not due yet: {at}; `duly move --eta now {argument(job.id)}` starts it at once."
         last = self._last_attempt()
         after = f" after {_said(last.error)}" if last is not None and last.error is not None else ""
         return f"It is being retried {at}{after} (attempt {job.attempt} {_ended_as(last)})."
@@ -122,19 +123,23 @@ class Case:
         since = self.store.paused().get(queue)
         if since is None:
             return None
-        return f"Queue {queue!r} is paused since {self._moment(since)}; `duly control resume {queue}` goes on."
+        return (
+            f"Queue {queue!r} is paused since {self._moment(since)}; `duly control resume {argument(queue)}` goes on."
+        )
 
     def _nobody_serves(self) -> str | None:
         queue, alive = self.job.queue, self._alive()
         if not alive:
-            return f"No worker is alive; start one that serves queue {queue!r}: `duly -A APP worker -Q {queue}`."
+            start = f"`duly -A APP worker -Q {shlex.quote(queue)}`"
+            return f"No worker is alive; start one that serves queue {queue!r}: {start}."
         if any(queue in worker.queues for worker in alive):
             return None
         served = "; ".join(f"{_name(worker)} serves {_list(worker.queues)}" for worker in alive[:5])
         queues = {name for worker in alive for name in worker.queues}
         return (
             f"No live worker serves queue {queue!r} ({served}){_near(queue, queues)}; "
-            f"`duly control add_consumer {queue}` makes them, or `duly move --to-queue QUEUE {self.job.id}`."
+            f"`duly control add_consumer {argument(queue)}` makes them, or "
+            f"`duly move --to-queue QUEUE {argument(self.job.id)}`."
         )
 
     def _nobody_registers(self) -> str | None:
@@ -153,10 +158,11 @@ class Case:
         for lane in self.store.lanes_of(self.job.id):
             if lane.concurrency is not None and lane.running >= lane.concurrency:
                 return f"{_of_lane(lane)}: {lane.running} of {lane.concurrency} running; it starts when one ends."
-            if lane.rate is not None and lane.next_start > self.now:
-                rate = format_rate(lane.rate, lane.per)
-                more = ", after those before it" if self._parked_before(lane) else ""
-                return f"{_of_lane(lane)}: rate limit {rate} until {self._clock(lane.next_start)}{more}."
+            if lane.rate is not None:
+                rate, behind = format_rate(lane.rate, lane.per), self._behind_others(lane)
+                until = f" until {self._clock(lane.next_start)}" if lane.next_start > self.now else ""
+                if until or behind:
+                    return f"{_of_lane(lane)}: rate limit {rate}{until}{', after those before it' if behind else ''}."
         if self.job.lane is not None and self.job.lane.startswith("schedule:"):
             name = self.job.lane.partition(":")[2]
             return f"Another occurrence of schedule {name!r} runs, and its overlap lets one run at a time."
@@ -164,8 +170,8 @@ class Case:
             return f"It is parked in lane {self.job.lane}, which has room again; a worker takes it out in a moment."
         return None
 
-    def _parked_before(self, lane: Lane) -> bool:
-        """Whether others in the same lane come first: higher priority, or the same and due earlier."""
+    def _behind_others(self, lane: Lane) -> bool:
+        """Whether others under the same limit come first: higher priority, or the same and due earlier."""
         states, task, queue = ("queued", "retrying"), self.job.task, self.job.queue
         same = Filter(states=states, queues=(queue,)) if lane.scope == "queue" else Filter(states=states, task=task)
         page = self.store.jobs(same, order="due", limit=50)
@@ -173,7 +179,9 @@ class Case:
         for job in page.jobs:
             earlier = earlier and job.id != self.job.id
             first = job.priority > self.job.priority or (job.priority == self.job.priority and earlier)
-            if job.lane == lane.name and job.id != self.job.id and first:
+            # of a key only those are known that were held back already
+            under = job.due <= self.now if lane.scope != "key" else job.lane == lane.name
+            if under and job.id != self.job.id and first:
                 return True
         return False
 
@@ -230,6 +238,11 @@ def span(micros: int) -> str:
             return f"{minutes // size} {unit}" + (f" {left} {small}" if left else "")
     left = int(seconds) % 60
     return f"{minutes} min" + (f" {left} s" if left else "")
+
+
+def argument(word: str) -> str:
+    """``word`` as it has to be typed as an argument of a command; one like an option stands behind ``--``."""
+    return f"-- {shlex.quote(word)}" if word.startswith("-") else shlex.quote(word)
 
 
 def _name(worker: WorkerInfo) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from duly import ConfigError, Duly, call
+from duly import ConfigError, Duly, EncodeError, JobCancelled, call
 from duly.schedules import every
 
 
@@ -83,3 +83,36 @@ def test_schedules_refuse_such_names(app: Duly) -> None:
     app.conf.beat_schedule = {"m": {"task": "tasks.ad", "schedule": 5}}
     with pytest.raises(ConfigError, match=r"schedule 'm': no task 'tasks.ad'"):
         app.check()
+
+
+def test_arguments_and_timeouts_of_the_wrong_kind_are_named(app: Duly) -> None:
+    @app.task
+    def add(x: object) -> None: ...
+
+    for args in (4, "abc"):
+        for call_it in (lambda a=args: add.apply_async(a), lambda a=args: app.send_task("other", a)):
+            with pytest.raises(TypeError, match=r"args=.*expected a list or tuple.*\(x,\)"):
+                call_it()
+    with pytest.raises(TypeError, match="kwargs=4: expected a dict"):
+        add.apply_async((1,), 4)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="timeout='x': expected a number of seconds"):
+        add.delay(1).get(timeout="x")  # type: ignore[arg-type]
+
+
+def test_what_contains_itself_is_told_in_a_line(app: Duly) -> None:
+    @app.task
+    def add(x: object) -> None: ...
+
+    knot: list[object] = []
+    knot.append(knot)
+    with pytest.raises(EncodeError, match="contains itself") as told:
+        add.delay(knot)
+    assert len(str(told.value)) < 150
+
+
+def test_a_cancelled_job_says_so_once(app: Duly) -> None:
+    found = app.send_task("other")
+    found.cancel()
+    with pytest.raises(JobCancelled) as told:
+        found.get()
+    assert str(told.value) == f"job {found.id} was cancelled"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import msgspec
 import pytest
 from control_kit import LEASE, put, register, reserve, settle
 
 from duly.clock import MICROS
+from duly.doctor import examine
 from duly.errors import JobUnknown
 from duly.job import ErrorInfo, Filter, Flag, Kind, Limit, Progress
 from duly.store.contract import Store
@@ -211,3 +215,24 @@ def test_uncertain(store: Store, clock: ManualClock) -> None:
 )
 def test_spans(micros: int, text: str) -> None:
     assert span(micros) == text
+
+
+def test_the_limit_is_the_cause_before_anything_was_parked(store: Store) -> None:
+    store.set_limit(Limit(scope="task", name="t", rate=1, per=MINUTE))
+    register(store, slots=5)
+    first, _, third = put(store), put(store), put(store)
+    assert why(store, third) == "Task t: rate limit 1/m, after those before it."
+    assert "about to start" in why(store, first)
+
+
+@pytest.mark.parametrize("name", ["two words", "a;b", "$(x)", "it's", "-x"])
+def test_a_hint_can_be_pasted_whatever_the_names(store: Store, name: str) -> None:
+    id = put(store, queue=name, id=name)
+    register(store)
+    store.pause(name)
+    for said in (why(store, id), str(examine(store, ManualClock()))):
+        for command in re.findall(r"`(duly [^`]*)`", said):
+            assert {name, "ID", "APP", "QUEUE", "default"} & set(shlex.split(command)), command
+    assert name in shlex.split(re.findall(r"`(.*)`", why(store, id))[0])
+    store.resume(name)
+    assert shlex.split(re.findall(r"`([^`]*)`", why(store, id))[0])[-1] == name

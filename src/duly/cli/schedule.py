@@ -22,6 +22,7 @@ from duly.cli.text import clean, plural
 from duly.clock import MICROS, from_micros
 from duly.errors import ConfigError
 from duly.job import CatchUp, Filter, Overlap, Schedule
+from duly.why import argument
 
 if TYPE_CHECKING:
     from duly.app import Duly
@@ -99,7 +100,9 @@ def next_(session: Session, name: str, count: int, after: str | None, as_json: b
     if len(instants) < count:
         session.note(f"{clean(name)} has no occurrences after that.")
     if one.paused:
-        session.note(f"{clean(name)} is paused: none of these is made before duly schedule resume {clean(name)}.")
+        session.note(
+            f"{clean(name)} is paused: none of these is made before `duly schedule resume {argument(clean(name))}`."
+        )
 
 
 @schedule.command()
