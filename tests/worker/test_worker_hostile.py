@@ -119,3 +119,12 @@ def test_at_debug_each_start_and_success_is_told(shop: Shop) -> None:
     shop.wait(good)
     assert f"job {good} (worker_tasks.add) starts, attempt 1" in worker.text()
     assert f"job {good} (worker_tasks.add) succeeded in 0.0" in worker.text()
+
+
+def test_a_job_that_has_no_room_on_the_board_fails_before_it_runs(shop: Shop) -> None:
+    worker = shop.worker()
+    job = shop.add("exit_hard", id="x" * 40_000)
+    assert shop.wait(job).state == State.FAILED
+    assert "cannot run" in shop.error(job)["message"]
+    assert shop.notes() == []
+    assert shop.wait(shop.add("add", 1, 1)).result == b"2", worker.text()

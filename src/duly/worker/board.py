@@ -86,10 +86,13 @@ class Board:
     # -- the executor's side -----------------------------------------------------------------------
 
     def start(self, slot: int, lease: Lease, started: float, deadline: float, retry: float) -> None:
-        """Say that ``lease`` is being run now."""
+        """Say that ``lease`` is being run now. Raises ValueError, and says nothing, if its names have no room here:
+        such a job must not run, because nobody could tell that it was lost."""
         data = _encode(lease)
         if len(data) > _PLACE_SIZE:
             data = _encode(_shortened(lease))
+        if len(data) > _PLACE_SIZE:
+            raise ValueError(f"the job's id, task and queue have more than {_PLACE_SIZE:,} bytes; it cannot run")
         place = self._place[slot] ^ 1
         self._place[slot] = place
         base = _HEADER_SIZE + slot * SLOT_SIZE
