@@ -214,3 +214,27 @@ LINK = re.compile(r"\]\((?!https?://|#)(?P<target>[^)#]+)")
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     dead = [target for target in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
     assert not dead
+
+
+ANCHOR = re.compile(r"\]\((?!https?://)(?P<target>[^)#]*)#(?P<anchor>[^)]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda p: p.name)
+def test_links_to_headings_lead_to_one(page: Path) -> None:
+    dead = [
+        f"{target}#{anchor}"
+        for target, anchor in ANCHOR.findall(page.read_text())
+        if anchor not in anchors(page.parent / target if target else page)
+    ]
+    assert not dead
+
+
+def test_readme_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [page.name for page in ALL[1:] if f"docs/{page.name}" not in text] == []
