@@ -169,6 +169,13 @@ class Executor:
     # -- the control thread --------------------------------------------------------------------------
 
     def _listen(self) -> None:
+        try:
+            self._hear()
+        except BaseException:  # nobody would watch the lease any more
+            log.critical("the executor is broken and leaves", exc_info=True)
+            _leave_at_once()
+
+    def _hear(self) -> None:
         while True:
             readable, _, _ = select.select([self._link], [], [], self._patience())
             if readable:

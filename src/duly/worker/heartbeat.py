@@ -82,6 +82,11 @@ class Heartbeat:
                 log.error("the store does not answer, the worker's lease cannot be renewed: %s", exc)
             self._down = True
             return
+        except Exception:  # a mistake of duly's own: the supervisor ends what runs before the lease can lapse
+            if not self._down:
+                log.exception("the worker's lease cannot be renewed")
+            self._down = True
+            return
         if self._down:
             log.warning("the store answers again")
         self._down = False

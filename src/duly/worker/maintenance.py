@@ -93,6 +93,10 @@ class Maintenance:
                 if not self._failing:
                     log.warning("maintenance of the store: %s", exc)
                 self._failing = True
+            except Exception:  # a mistake of duly's own: the rest of the worker goes on, and so does this
+                if not self._failing:
+                    log.exception("maintenance of the store")
+                self._failing = True
             if self._closed.wait(min(_RESCUE_EVERY, self._terms.lease / 3)):
                 return
 
@@ -173,9 +177,13 @@ def namespace() -> str:
     return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
 
 
+def times(n: int) -> str:
+    return {1: "once", 2: "twice"}.get(n, f"{n} times")
+
+
 def report(rescued: list[Rescued]) -> None:
     """Say in the log what became of jobs taken from the dead."""
     for job in rescued:
         log.warning(
-            "job %s (%s): its worker died; now %s, lost %d times", job.id, job.task, job.state.name.lower(), job.lost
+            "job %s (%s): its worker died; now %s, lost %s", job.id, job.task, job.state.name.lower(), times(job.lost)
         )

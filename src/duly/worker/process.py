@@ -18,7 +18,6 @@ import time
 from collections import deque
 from typing import TypeVar
 
-from duly.errors import StoreError
 from duly.job import Flag, Kind, Lease, Outcome
 from duly.worker.attempt import Attempts
 from duly.worker.board import Board
@@ -196,7 +195,7 @@ class ProcessPool:
             return True
         try:
             self._seat.exchange_once(outcomes, 0)
-        except StoreError:  # the main thread says so when it comes to its next exchange
+        except Exception:  # the main thread deals with it when it comes to its next exchange
             self._done.extend(outcomes)
             return False
         self._board.keep(lambda: list(self._done))

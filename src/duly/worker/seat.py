@@ -1,7 +1,8 @@
 """A seat: (worker, slot), the place from which one executor exchanges with the store.
 
 An outcome is never lost because the store did not answer for a while: the exchange is repeated for as long
-as the worker's lease lives, after which the executor ends (``executor.py``).
+as the worker's lease lives, after which the executor ends (``executor.py``). One that the store refuses for good (a
+result larger than a database takes) is settled as failed, and says so.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import threading
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from duly.clock import MICROS, Clock
-from duly.errors import StoreUnavailable
-from duly.job import Kind, Lease, Outcome
+from duly.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
+from duly.job import ErrorInfo, Kind, Lease, Outcome
 from duly.store import Listener, Store
 
 log = logging.getLogger("duly.worker")
@@ -63,6 +66,26 @@ class Seat:
                     log.error("the store does not answer, %d outcomes wait: %s", len(outcomes), exc)
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+            except (StoreCorrupt, StoreTooNew):
+                raise
+            except Exception as exc:  # StoreError, or what a driver raises for a value it cannot take
+                if not outcomes:
+                    raise
+                self._settle_each(outcomes, exc)
+                outcomes = ()
+
+    def _settle_each(self, outcomes: Sequence[Outcome], exc: Exception) -> None:
+        """Settle one by one what the store refuses together; a single one that it refuses, as failed."""
+        if len(outcomes) > 1:
+            for outcome in outcomes:
+                self.exchange([outcome], 0)
+            return
+        (outcome,) = outcomes
+        failed = _unwritable(outcome, exc)
+        if outcome.error == failed.error:  # it is one already
+            raise exc
+        log.error("job %s (%s): the store refuses its outcome: %s", outcome.lease.id, outcome.lease.task, exc)
+        self.exchange([failed], 0)
 
     def seal(self) -> None:
         """Settle nothing that ends from now on. From any thread; the process is about to end."""
@@ -138,6 +161,17 @@ class Seat:
                 outcome.lease.task,
                 outcome.kind.name.lower(),
             )
+
+
+def _unwritable(outcome: Outcome, exc: Exception) -> Outcome:
+    error = ErrorInfo(
+        type="EncodeError",
+        module="duly.errors",
+        message=f"the store cannot take the outcome of this job: {exc}",
+        help="what it returns or reports may be too large; put it in a file, and return the file's name",
+    )
+    data = msgspec.json.encode(error)
+    return Outcome(outcome.lease, Kind.FAILED, outcome.started, outcome.finished, None, data)
 
 
 def after(turns: tuple[str, ...], served: str) -> tuple[str, ...]:
