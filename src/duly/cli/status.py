@@ -19,6 +19,7 @@ from duly.cli.table import Column, lay_out
 from duly.cli.text import clean, plural
 from duly.clock import MICROS
 from duly.job import COUNT_CAP, Filter, JobView, QueueCount, WorkerInfo
+from duly.worker import presence
 
 LAPSED_SHOWN = 24 * 3600 * MICROS  # a worker whose lease lapsed longer ago is history
 RUNNING_READ = 1000  # running jobs looked at
@@ -32,6 +33,14 @@ class Standing:
     info: WorkerInfo
     alive: bool
     running: list[JobView] = field(default_factory=list)
+    gone: bool = False  # its process ended without a word; its lease may not have lapsed yet
+
+    @property
+    def busy(self) -> int:
+        """Slots in use. An executor process holds a batch of jobs, and runs one of them."""
+        if self.info.pool == "process":
+            return len({job.slot for job in self.running})
+        return min(len(self.running), self.info.slots)
 
 
 @click.command(cls=Verb)
@@ -64,18 +73,22 @@ def status(session: Session, as_json: bool, live: bool) -> None:
 
 
 def standings(infos: Sequence[WorkerInfo], running: Sequence[JobView], now: int) -> list[Standing]:
-    """The workers worth showing: those alive, then those whose lease lapsed lately and whose place
-    nobody of the same name has taken. One that left properly is not among them."""
+    """The workers worth showing: those alive, then those whose process is gone or whose lease lapsed lately
+    and whose place nobody of the same name has taken. One that left properly is not among them."""
     held: dict[str, list[JobView]] = defaultdict(list)
     for job in running:
         held[job.worker or ""].append(job)
-    alive = [Standing(info, True, held[_label(info)]) for info in infos if info.expires > now]
+    gone = {info.id for info in infos if info.expires > now - LAPSED_SHOWN and presence.is_gone(info)}
+    alive = [
+        Standing(info, True, held[_label(info)]) for info in infos if info.expires > now and info.id not in gone
+    ]
     taken = {_label(one.info) for one in alive}
     lapsed = []
     for info in infos:  # newest first
-        if now - LAPSED_SHOWN < info.expires <= now and _label(info) not in taken:
+        over = info.expires <= now or info.id in gone
+        if over and info.expires > now - LAPSED_SHOWN and _label(info) not in taken:
             taken.add(_label(info))
-            lapsed.append(Standing(info, False, held[_label(info)]))
+            lapsed.append(Standing(info, False, held[_label(info)], info.id in gone))
     return alive + lapsed
 
 
@@ -83,23 +96,27 @@ def _label(info: WorkerInfo) -> str:
     return f"{info.name}@{info.host}"
 
 
+def _end(one: Standing) -> str:
+    return "dead" if one.gone else "lapsed"
+
+
 def worker_lines(workers: Sequence[Standing], look: Look) -> list[Text]:
     """A table of the workers, and under it what they run."""
     if not workers:
         return [Text("No workers. Start one: duly -A tasks worker")]
     state, name = Column("STATE"), Column("WORKER", least=12)
-    pid, pool, busy = Column("PID", right=True), Column("POOL", rank=2), Column("BUSY", right=True)
-    queues, lease, since = Column("QUEUES", least=8, rank=1), Column("LEASE"), Column("UP", rank=3)
+    pid, pool, busy = Column("PID", right=True, rank=2), Column("POOL", rank=4), Column("BUSY", right=True)
+    queues, lease, since = Column("QUEUES", least=8, rank=3), Column("LEASE", rank=1), Column("UP", rank=5)
     for one in workers:
         info = one.info
-        state.cells.append(Text("✓ alive", "green") if one.alive else Text("✗ lapsed", "bold red"))
+        state.cells.append(Text("✓ alive", "green") if one.alive else Text(f"✗ {_end(one)}", "bold red"))
         name.cells.append(Text(clean(_label(info))))
         pid.cells.append(Text(str(info.pid)))
         pool.cells.append(Text(clean(info.pool)))
-        busy.cells.append(Text(f"{len(one.running)}/{info.slots}"))
+        busy.cells.append(Text(f"{one.busy}/{info.slots}"))
         queues.cells.append(Text(clean(", ".join(info.queues))))
         left = times.span(info.expires - look.now)
-        lease.cells.append(Text(f"{left} left" if one.alive else f"{left} ago"))
+        lease.cells.append(Text(f"{left} left" if info.expires > look.now else f"{left} ago"))
         since.cells.append(Text(times.span(look.now - info.started)))
     lines = lay_out([state, name, pid, busy, lease, queues, pool, since], look.width)
     return [*lines, *_running_lines(workers, look)]
@@ -107,8 +124,8 @@ def worker_lines(workers: Sequence[Standing], look: Look) -> list[Text]:
 
 def _running_lines(workers: Sequence[Standing], look: Look) -> list[Text]:
     """What each worker runs, longest first."""
-    columns = [Column("RUNNING ON", least=12), Column("ID"), Column("TASK", least=12, from_left=True)]
-    columns.append(Column("FOR", right=True))
+    columns = [Column("RUNNING ON", least=8), Column("ID"), Column("TASK", least=8, from_left=True)]
+    columns.append(Column("FOR", right=True, rank=1))
     shown: list[tuple[str, JobView | None]] = []
     for one in workers:
         longest = sorted(one.running, key=lambda job: job.started or look.now)
@@ -132,9 +149,9 @@ def queue_lines(queues: Sequence[QueueCount], look: Look) -> list[Text]:
     """A table of the queues that have live jobs."""
     if not queues:
         return [Text("No live jobs in any queue.")]
-    name, ready = Column("QUEUE", least=12), Column("READY", right=True)
-    scheduled, running = Column("SCHEDULED", right=True), Column("RUNNING", right=True)
-    oldest = Column("OLDEST WAITS", right=True)
+    name, ready = Column("QUEUE", least=8), Column("READY", right=True)
+    scheduled, running = Column("SCHEDULED", right=True, rank=2), Column("RUNNING", right=True)
+    oldest = Column("OLDEST WAITS", right=True, rank=1)
     for one in queues:
         name.cells.append(Text(clean(one.queue)))
         ready.cells.append(Text(capped(one.ready)))
@@ -159,6 +176,8 @@ def _data(workers: Sequence[Standing], queues: Sequence[QueueCount], now: int) -
                 "host": one.info.host,
                 "pid": one.info.pid,
                 "alive": one.alive,
+                "gone": one.gone,
+                "busy": one.busy,
                 "lease_expires": one.info.expires,
                 "started": one.info.started,
                 "queues": one.info.queues,

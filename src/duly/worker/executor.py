@@ -151,6 +151,7 @@ class Executor:
 
     def _work(self, app: Duly, go: Go) -> None:
         assert self._board is not None
+        logs.rename(f"{go.name.partition('@')[0]}/{go.slot + 1}")  # the first one was loaded before it had a name
         seat = Seat(app.store, go.worker, go.slot, go.queues, go.poll, SYSTEM)
         attempts = Attempts(app, go, self._board, SYSTEM)
         attempts.set_time_limits(go.time_limits)

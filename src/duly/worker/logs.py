@@ -30,15 +30,23 @@ def configure(level: str, logfile: str | None, label: str) -> None:
     logging.basicConfig(level=min(handler.level, logging.INFO), handlers=[handler], force=True)
 
 
+def rename(label: str) -> None:
+    """What this process is called from now on."""
+    for handler in logging.getLogger().handlers:
+        for context in handler.filters:
+            if isinstance(context, _Context):
+                context.label = label
+
+
 class _Context(logging.Filter):
     """Adds to each record whose it is."""
 
     def __init__(self, label: str) -> None:
         super().__init__()
-        self._label = label
+        self.label = label
 
     def filter(self, record: logging.LogRecord) -> bool:
         request = current.get(None)
-        record.label = self._label
+        record.label = self.label
         record.job = f" {request.id}" if request is not None else ""
         return True

@@ -6,7 +6,6 @@ Every worker does all of it; each step is one that many may do at once.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 
@@ -17,7 +16,7 @@ from duly.clock import MICROS, Clock
 from duly.errors import ConfigError, StoreError
 from duly.job import Rescued, Schedule, WorkerInfo
 from duly.store import Store
-from duly.worker import proctree
+from duly.worker import presence, proctree
 
 log = logging.getLogger("duly.worker")
 
@@ -53,7 +52,6 @@ class Maintenance:
         self._store = store
         self._terms = terms
         self._clock = clock
-        self._boot = namespace()
         self._scheduler = scheduler.Scheduler(store)
         self._clocks = clock.now(), clock.monotonic()
         self._quiet_until = self._clocks[1] + self._time_to_renew
@@ -127,16 +125,7 @@ class Maintenance:
         )
 
     def _is_dead(self, worker: WorkerInfo) -> bool:
-        """Certainly gone. Only of this boot and process namespace can we tell."""
-        if (
-            worker.expires == 0
-            or worker.id in self._buried
-            or worker.host != self._terms.host
-            or not worker.boot
-            or worker.boot != self._boot
-        ):
-            return False
-        return proctree.birth(worker.pid) != worker.born
+        return worker.id not in self._buried and worker.host == self._terms.host and presence.is_gone(worker)
 
     def _tick(self) -> float:
         """Make what schedules ask for; gives the seconds until it has to be done again."""
@@ -167,14 +156,6 @@ def _end_leftovers(worker: WorkerInfo) -> None:
     """What a dead worker's tasks had started, if its guardian died with it: before the jobs run again."""
     if re.fullmatch("[0-9a-f]{16}", worker.mark):
         proctree.kill(f"{proctree.WORKER_MARK}={worker.mark}")
-
-
-def namespace() -> str:
-    """Names the set of processes that a pid of this host is a number in: boot and pid namespace."""
-    boot = proctree.boot_id()
-    if not boot:
-        return ""
-    return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def times(n: int) -> str:

@@ -24,11 +24,11 @@ from duly.clock import MICROS, SYSTEM, Clock
 from duly.errors import ConfigError, StoreError
 from duly.job import WorkerInfo
 from duly.store import Listener, Store
-from duly.worker import guardian, logs, proctree, systemd
+from duly.worker import guardian, logs, presence, proctree, systemd
 from duly.worker.crew import Crew
 from duly.worker.desk import Desk
 from duly.worker.heartbeat import Heartbeat
-from duly.worker.maintenance import Maintenance, Terms, namespace
+from duly.worker.maintenance import Maintenance, Terms
 from duly.worker.options import Plan, ReadyInfo, WorkerOptions, plan_of
 from duly.worker.selection import Loop
 
@@ -181,6 +181,11 @@ class Supervisor:
         assert self._heartbeat is not None
         begun = self._clock.monotonic()
         self._worker = self._store.register(self._worker_info(plan), int(plan.lease * MICROS))
+        while not self._options.name and self._is_second(self._store, self._worker):
+            self._store.unregister(self._worker)
+            self._name = self._free_name(self._store)
+            self._worker = self._store.register(self._worker_info(plan), int(plan.lease * MICROS))
+        logs.rename(self._name)
         self._heartbeat.adopt(self._worker, begun)
         self._crew.go(plan, self._worker, f"{self._name}@{socket.gethostname()}", self._heartbeat.end)
 
@@ -190,7 +195,7 @@ class Supervisor:
             name=self._name,
             host=socket.gethostname(),
             pid=os.getpid(),
-            boot=namespace(),
+            boot=presence.namespace(),
             born=proctree.birth(os.getpid()),
             mark=self._mark,
             queues=plan.queues,
@@ -203,10 +208,13 @@ class Supervisor:
 
     @staticmethod
     def _free_name(store: Store) -> str:
-        now, host = store.now(), socket.gethostname()
-        taken = {worker.name for worker in store.workers() if worker.host == host and worker.expires > now}
+        taken = {worker.name for worker in _neighbours(store)}
         names = ("worker" if n == 1 else f"worker{n}" for n in range(1, len(taken) + 2))
         return next(name for name in names if name not in taken)
+
+    def _is_second(self, store: Store, worker: int) -> bool:
+        """Whether somebody who looked for a free name at the same time has registered this one before."""
+        return any(other.name == self._name and other.id < worker for other in _neighbours(store))
 
     def _ready_info(self, plan: Plan) -> ReadyInfo:
         assert self._store is not None
@@ -335,6 +343,16 @@ class Supervisor:
         if interval is not None and self._plan is not None and now >= self._next_watchdog:
             self._next_watchdog = now + interval
             systemd.notify("WATCHDOG=1")
+
+
+def _neighbours(store: Store) -> list[WorkerInfo]:
+    """The live workers of this host."""
+    now, host = store.now(), socket.gethostname()
+    return [
+        worker
+        for worker in store.workers()
+        if worker.host == host and worker.expires > now and not presence.is_gone(worker)
+    ]
 
 
 def _enter(folder: str | None) -> None:
