@@ -11,7 +11,7 @@ import math
 import os
 import re
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -283,8 +283,24 @@ def _unknown(name: str) -> str:
 
 def did_you_mean(name: str, names: Any) -> str:
     """``; did you mean 'x'?`` for a name close to one of ``names``, else nothing."""
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = nearest(str(name), [str(n) for n in names])
+    return f"; did you mean {close!r}?" if close is not None else ""
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that ``name`` is probably meant to be: alike, or alike in its last part (``add`` for
+    ``tasks.add``, ``Pars`` for ``Europe/Paris``), or its beginning."""
+    known = list(names)
+    lasts = {re.split(r"[./]", each)[-1]: each for each in reversed(known)}
+    if name in lasts:
+        return lasts[name]
+    begun = [each for each in known if len(name) > 2 and each.startswith(name)]
+    if len(begun) == 1:
+        return begun[0]
+    if close := difflib.get_close_matches(name, known, n=1):
+        return close[0]
+    close = difflib.get_close_matches(name, lasts, n=1, cutoff=0.75)
+    return lasts[close[0]] if close else None
 
 
 def store_url(conf: Settings, app: str, module_file: str | None, environ: Mapping[str, str] = os.environ) -> str:

@@ -6,7 +6,8 @@ job, and ticks need not be. Two ticks at once compute the same; the store lets o
 
 What can go wrong: nobody ticks for more than a minute (every worker down): what was missed is made up for as the
 schedule's ``catch_up`` says. A clock that is ahead of the others' by more than 40 s takes occurrences for missed
-that are yet to come; ``doctor`` warns of such clocks. A rule that cannot be read (a newer release stored it) is
+that are yet to come; ``doctor`` warns of such clocks. Once it is right
+again, schedules go on from then. A rule that cannot be read (a newer release stored it) is
 said once in the log and left to those who can read it.
 """
 
@@ -42,6 +43,9 @@ EVERY = 10 * MICROS
 GRACE = 5 * MICROS
 """An occurrence whose due is longer past than this has been missed, and is a matter for ``catch_up``."""
 
+RECHECK = 600 * MICROS
+"""How often all schedules are looked at for a ``next`` that only a clock that was ahead can have written."""
+
 _AT_ONCE = 500  # occurrences of one schedule in a tick
 _MOST = 5000  # occurrences of all schedules in a tick
 _COMMIT = 500  # occurrences (or schedules) in a transaction, so that nobody waits long for the write lock
@@ -54,6 +58,7 @@ class Scheduler:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._checked = 0  # when all were last looked at; the clock may have been set back since
         self._said: set[tuple[str, int]] = set()  # (name, revision) of the broken ones
 
     def tick(self, names: Collection[str] | None = None) -> int | None:
@@ -63,6 +68,9 @@ class Scheduler:
         than was done at once; None if there is nothing.
         """
         now = self._store.now()
+        if not self._checked <= now < self._checked + RECHECK:
+            self._take_back(now)
+            self._checked = now
         made, more = 0, False
         steps: list[Advance] = []
         for schedule in self._store.due_schedules(now + NEAR):
@@ -83,6 +91,20 @@ class Scheduler:
             return now
         earliest = self._store.next_schedule()
         return None if earliest is None else max(now + EVERY, earliest - NEAR)
+
+    def _take_back(self, now: int) -> None:
+        """Schedules that are as far as a clock that was ahead has taken them go on from now."""
+        steps = []
+        for schedule in self._store.schedules():
+            try:
+                rule = rule_of(schedule.rule)
+                latest = None if schedule.paused else rule.next_after(now + AHEAD)
+                if latest is not None and (schedule.next is None or schedule.next > latest):
+                    steps.append(Advance(seen=schedule, jobs=(), next=rule.next_after(now)))
+            except Exception:  # its own tick will say so
+                continue
+        for batch in _batches(steps):
+            self._store.occur(batch)
 
     def _step(self, schedule: Schedule, now: int) -> Advance | None:
         """How far to take a schedule; None if its rule is broken."""
@@ -237,7 +259,13 @@ def find(store: Store, name: str) -> Schedule:
     """The schedule of that name. Raises ConfigError."""
     found = store.schedules([name])
     if not found:
-        raise ConfigError(f"no schedule {name!r}{did_you_mean(name, [one.name for one in store.schedules()])}")
+        names = [one.name for one in store.schedules()]
+        there = (
+            f"; there are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
+            if names
+            else "; there are none"
+        )
+        raise ConfigError(f"no schedule {name!r}{did_you_mean(name, names) or there}")
     return found[0]
 
 

@@ -6,7 +6,6 @@ it, a limit, and at last the jobs before it.
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
@@ -14,6 +13,7 @@ from datetime import UTC, tzinfo
 import msgspec
 
 from duly.clock import MICROS, from_micros
+from duly.config import nearest
 from duly.errors import JobUnknown
 from duly.job import COUNT_CAP, Attempt, ErrorInfo, Filter, JobView, Progress, State, WorkerInfo
 from duly.messages import Lane
@@ -254,8 +254,8 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = nearest(name, sorted(known))
+    return f" (did you mean {close!r}?)" if close is not None else ""
 
 
 def _of_lane(lane: Lane) -> str:

@@ -12,8 +12,9 @@ import msgspec
 from duly.call import CallOptions, Defaults, make_job
 from duly.cli import times
 from duly.cli.data import raw
+from duly.cli.reach import warn_unserved
 from duly.cli.render import error_line, error_of, progress_line
-from duly.cli.root import Verb
+from duly.cli.root import Verb, Whole
 from duly.cli.select import find
 from duly.cli.session import NOT_DONE, NOT_YET, Session, pass_session
 from duly.cli.text import clean, clean_lines, compact, decode
@@ -59,7 +60,7 @@ def when_due(session: Session, eta: str | None, countdown: str | None) -> int | 
 @click.option("--countdown", metavar="SPAN", help="Due after this long, e.g. 90 (seconds), 10m, 1h30m.")
 @click.option("--expires", metavar="TIME", help="Not to be started at or after this time.")
 @click.option("-Q", "--queue", metavar="QUEUE", help="Instead of the task's own queue.")
-@click.option("--priority", type=click.IntRange(0, 9), metavar="0-9", help="9 runs first.")
+@click.option("--priority", type=Whole(0, 9), metavar="0-9", help="9 runs first.")
 @click.option("--key", metavar="KEY", help="Only if no live job holds this key.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: id and whether it was stored.")
 @pass_session
@@ -80,6 +81,7 @@ def call(
 
     With -A the arguments are checked against the task; with only a store they are taken as they are.
     """
+    session.may_create = True
     data = b"[" + (json_option(args, "--args", list) or b"[]")
     data += b"," + (json_option(kwargs, "--kwargs", dict) or b"{}") + b"]"
     options: CallOptions = {"queue": queue, "priority": priority, "key": key}
@@ -93,6 +95,7 @@ def call(
         options["expires"] = from_micros(ends)
     job = _job(session, task, data, options)
     [answer] = session.store.enqueue([job])
+    warn_unserved(session, job.queue)
     if as_json:
         session.json({"id": answer.id, "stored": answer.stored})
     else:

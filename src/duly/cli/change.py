@@ -11,7 +11,7 @@ import msgspec
 from rich.text import Text
 
 from duly.cli.call import json_option, when_due
-from duly.cli.root import Verb
+from duly.cli.root import Verb, Whole
 from duly.cli.select import Wanted, batches, collect, filter_options, narrowed, resolve, why_nothing
 from duly.cli.session import NOT_DONE, Session, pass_session
 from duly.cli.text import clean, plural
@@ -62,7 +62,7 @@ def cancel(session: Session, ids: tuple[str, ...], wanted: Wanted, yes: bool, as
 @click.option("--eta", metavar="TIME", help="Make them due at this time.")
 @click.option("--countdown", metavar="SPAN", help="Make them due after this long, e.g. 10m.")
 @click.option("--to-queue", metavar="QUEUE", help="Put them in this queue.")
-@click.option("--priority", type=click.IntRange(0, 9), metavar="0-9", help="Give them this priority; 9 runs first.")
+@click.option("--priority", type=Whole(0, 9), metavar="0-9", help="Give them this priority; 9 runs first.")
 @click.option("-a", "--args", metavar="JSON", help="Replace their positional arguments: a JSON array.")
 @click.option("-k", "--kwargs", metavar="JSON", help="Replace their keyword arguments: a JSON object.")
 @pass_session

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import click
 
-from duly.cli.reach import Family, finish, reach_options
+from duly.cli.reach import Family, finish, reach_options, warn_unserved
 from duly.cli.reach import control as reach
+from duly.cli.root import Number, Whole
 from duly.cli.select import resolve
 from duly.cli.session import NOT_DONE, Session, pass_session
 from duly.cli.text import clean, did_you_mean, plural
@@ -56,7 +58,7 @@ def rate_limit(session: Session, name: str, rate: str, scope: Scope | None, as_j
 
 @control.command()
 @click.argument("name")
-@click.argument("most", metavar="N", type=click.IntRange(min=0))
+@click.argument("most", metavar="N", type=Whole(min=0))
 @_scope
 @_json
 @pass_session
@@ -82,8 +84,8 @@ def unset_limit(session: Session, name: str, scope: Scope | None, as_json: bool)
 
 @control.command()
 @click.argument("task")
-@click.argument("soft", type=click.FloatRange(min=0), required=False)
-@click.argument("hard", type=click.FloatRange(min=0), required=False)
+@click.argument("soft", type=Number(min=0), required=False)
+@click.argument("hard", type=Number(min=0), required=False)
 @_json
 @pass_session
 def time_limit(session: Session, task: str, soft: float | None, hard: float | None, as_json: bool) -> None:
@@ -123,6 +125,7 @@ def revoke(session: Session, ids: tuple[str, ...], terminate: bool, as_json: boo
 def pause(session: Session, queue: str, as_json: bool) -> None:
     """Start nothing from a queue until it is resumed; running jobs go on."""
     reach(session).pause(queue)
+    warn_unserved(session, queue, [count.queue for count in session.store.counts()])
     _say(session, {"paused": queue}, f"queue {queue}: paused", as_json)
 
 
@@ -145,7 +148,7 @@ def resume(session: Session, queue: str, as_json: bool) -> None:
 
 
 @control.command()
-@click.argument("n", type=click.IntRange(min=1), default=1)
+@click.argument("n", type=Whole(min=1), default=1)
 @reach_options
 @pass_session
 def pool_grow(session: Session, n: int, timeout: float, destination: list[str] | None, as_json: bool) -> None:
@@ -154,7 +157,7 @@ def pool_grow(session: Session, n: int, timeout: float, destination: list[str] |
 
 
 @control.command()
-@click.argument("n", type=click.IntRange(min=1), default=1)
+@click.argument("n", type=Whole(min=1), default=1)
 @reach_options
 @pass_session
 def pool_shrink(session: Session, n: int, timeout: float, destination: list[str] | None, as_json: bool) -> None:
@@ -194,11 +197,14 @@ def shutdown(session: Session, timeout: float, destination: list[str] | None, as
 
 
 def _check_task(session: Session, name: str, scope: Scope | None) -> None:
-    """A limit may be set before its task is known; a name close to a known one is probably a slip of the pen."""
+    """A limit may be set before its task is known; but one for a slip of the pen would limit nothing, for ever."""
     if scope == "queue":
+        warn_unserved(session, name, [count.queue for count in session.store.counts()])
         return
     known = {task for worker in session.store.workers() for task in worker.tasks}
     if known and name not in known:
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+            raise click.UsageError(f"no worker has registered task {clean(name)!r}; did you mean {clean(near[0])!r}?")
         session.note(f"No worker has registered task {clean(name)!r}{did_you_mean(name, known)}")
 
 

@@ -9,7 +9,7 @@ import click
 
 from duly.cli.data import full_data, job_data
 from duly.cli.render import PLAIN_SYMBOLS, SYMBOLS, Look, job_lines, show_lines
-from duly.cli.root import Verb
+from duly.cli.root import Verb, Whole
 from duly.cli.select import Wanted, filter_options, find, why_nothing
 from duly.cli.session import Session, pass_session
 from duly.cli.text import plural
@@ -30,7 +30,7 @@ def look(session: Session) -> Look:
 @click.command(cls=Verb)
 @filter_options
 @click.option("--order", type=click.Choice(["newest", "due"]), default="newest", help="Which first. [newest]")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, metavar="N", help="How many on a page. [50]")
+@click.option("--limit", type=Whole(1, 10_000), default=50, metavar="N", help="How many on a page. [50]")
 @click.option("--after", metavar="PAGE", help="Go on after a page: what that page said at its end.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line; times in µs since 1970 UTC.")
 @pass_session

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from duly.cli.root import Verb
+from duly.cli.root import Number, Verb
 from duly.cli.session import NO_WORKER, NOT_DONE, Session
 from duly.cli.text import clean, clean_lines, did_you_mean, plural
 from duly.control import TIMEOUT, Control, Replies
 from duly.inspection import node_name
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_ALSO_SAID = {"unpause": "resume", "continue": "resume", "stop": "shutdown", "delete": "remove", "ls": "list"}
 
 
 class Family(click.Group):
@@ -34,7 +37,8 @@ class Family(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             names = self.list_commands(ctx)
-            hint = did_you_mean(args[0], names) or f"; there are {', '.join(names)}"
+            meant = _ALSO_SAID.get(args[0], args[0])
+            hint = did_you_mean(meant, names) or f"; there are {', '.join(names)}"
             raise click.UsageError(f"{ctx.info_name} has no verb {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -54,7 +58,7 @@ def reach_options(verb: F) -> F:
         click.option(
             "-t",
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Number(min=0, min_open=True),
             default=TIMEOUT,
             show_default=True,
             help="Seconds to wait for answers.",
@@ -71,6 +75,14 @@ def _nodes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
 
 def control(session: Session) -> Control:
     return Control(lambda: session.store)
+
+
+def warn_unserved(session: Session, queue: str, others: Iterable[str] = ()) -> None:
+    """A word when workers are alive and none serves this queue: that is probably a slip of the pen."""
+    alive = control(session).nodes()
+    served = {name for worker in alive for name in worker.queues}
+    if alive and queue not in served and queue not in others:
+        session.note(f"No live worker serves queue {clean(queue)!r}{did_you_mean(queue, sorted(served)) or '.'}")
 
 
 def show(session: Session, answers: Replies, as_json: bool, nothing: str) -> None:

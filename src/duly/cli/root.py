@@ -57,6 +57,18 @@ Exit status
   74  the store failed         75  not finished yet   130  Ctrl-C"""
 
 
+class Whole(click.IntRange):
+    """A whole number in a range; click's own words for it are "integer range"."""
+
+    name = "whole number"
+
+
+class Number(click.FloatRange):
+    """A number in a range."""
+
+    name = "number"
+
+
 class Verb(click.Command):
     """A verb. The options of ``duly`` itself work after it too, as Celery's do."""
 

@@ -16,7 +16,7 @@ from duly.cli import times
 from duly.cli.call import json_option
 from duly.cli.data import call_parts, raw
 from duly.cli.reach import Family
-from duly.cli.root import Verb
+from duly.cli.root import Verb, Whole
 from duly.cli.session import Session, pass_session
 from duly.cli.text import clean, plural
 from duly.clock import MICROS, from_micros
@@ -59,8 +59,9 @@ def list_(session: Session, as_json: bool) -> None:
         return
     now = session.store.now()
     columns = [
-        Column("NAME", least=12), Column("RUNS", least=16), Column("TASK", least=12, from_left=True), Column("NEXT"),
-        Column("FROM", rank=1),
+        Column("NAME", least=12), Column("RUNS", least=16, rank=1), Column("TASK", least=12, rank=2, from_left=True),
+        Column("NEXT"),
+        Column("FROM", rank=3),
     ]  # fmt: skip
     for one in found:
         cells = (one.name, words_of(one), one.task, _next_words(session, one, now), one.owner or "by hand")
@@ -71,7 +72,7 @@ def list_(session: Session, as_json: bool) -> None:
 
 @schedule.command("next")
 @click.argument("name")
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, metavar="N", help="How many. [default: 10]")
+@click.option("-n", "count", type=Whole(1, 10_000), default=10, metavar="N", help="How many. [default: 10]")
 @click.option("--after", metavar="TIME", help="Those after this time instead of now.")
 @_json
 @pass_session
@@ -131,7 +132,7 @@ def show(session: Session, name: str, as_json: bool) -> None:
 
 @schedule.command()
 @click.argument("name")
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=20, metavar="N", help="How many. [default: 20]")
+@click.option("-n", "count", type=Whole(1, 10_000), default=20, metavar="N", help="How many. [default: 20]")
 @_json
 @pass_session
 def history(session: Session, name: str, count: int, as_json: bool) -> None:
@@ -167,7 +168,7 @@ def history(session: Session, name: str, count: int, as_json: bool) -> None:
 @click.option("-a", "--args", metavar="JSON", help="Positional arguments: a JSON array.")
 @click.option("-k", "--kwargs", metavar="JSON", help="Keyword arguments: a JSON object.")
 @click.option("-Q", "--queue", metavar="QUEUE", help="Instead of the task's own queue.")
-@click.option("--priority", type=click.IntRange(0, 9), metavar="0-9", help="9 runs first.")
+@click.option("--priority", type=Whole(0, 9), metavar="0-9", help="9 runs first.")
 @click.option("--expires", metavar="SPAN", help="Not to be started so long after its due.")
 @click.option("--catch-up", type=click.Choice(get_args(CatchUp)), default="last", help="What was missed. [last]")
 @click.option("--deadline", metavar="SPAN", help="Missed for longer than this: not made any more.")
@@ -180,6 +181,7 @@ def add(session: Session, /, name: str, task: str, as_json: bool, **given: Any) 
 
     With -A the arguments are checked against the task; with only a store they are taken as they are.
     """
+    session.may_create = True
     app = _app(session)
     args = msgspec.json.decode(json_option(given["args"], "--args", list) or b"[]")
     kwargs = msgspec.json.decode(json_option(given["kwargs"], "--kwargs", dict) or b"{}")
@@ -256,6 +258,7 @@ def beat(session: Session) -> None:
     """
     from duly.worker import logs
 
+    session.may_create = True
     logs.configure("INFO", None, "beat")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

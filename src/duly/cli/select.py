@@ -175,4 +175,15 @@ def why_nothing(session: Session, which: Filter) -> str:
         if queue not in known:
             hint = did_you_mean(queue, known)
             return f"No such jobs. Queue {clean(queue)!r} has no live jobs{hint or '.'}"
+    if which.task is not None and not set("*?[") & set(which.task):
+        tasks = _tasks_seen(session.store)
+        if which.task not in tasks:
+            hint = did_you_mean(which.task, tasks) or "."
+            return f"No such jobs. No job or worker has task {clean(which.task)!r}{hint}"
     return "No such jobs."
+
+
+def _tasks_seen(store: Store) -> set[str]:
+    """The tasks of workers and of the newest jobs."""
+    tasks = {task for worker in store.workers() for task in worker.tasks}
+    return tasks | {job.task for job in store.jobs(Filter(), limit=BATCH).jobs}

@@ -35,6 +35,12 @@ NO_WORKER = 69
 NOT_YET = 75
 
 
+class NobodyAnswers(click.ClickException):
+    """A question where there is no terminal."""
+
+    exit_code = 2
+
+
 class Session:
     """One command line.
 
@@ -47,6 +53,7 @@ class Session:
         self.app_spec: str | None = None
         self.store_url: str | None = None
         self.timezone: str | None = None
+        self.may_create = False  # the verb makes a store where there is none; set before ``store`` is asked for
         self.no_color = False
         self.quiet = False
 
@@ -64,16 +71,19 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        """--store, or the app's, or DULY_STORE. Raises StoreError, ConfigError."""
+        """--store, or the app's, or DULY_STORE. Raises StoreError, also if there is none and the verb only looks at
+        stores or changes what is there; ConfigError."""
         from duly.store import open as open_store
 
         url = self.store_url
         if url is None and self.app_spec is not None:
-            return self.app.store
+            if self.may_create:
+                return self.app.store
+            return open_store(self.app.store_url, clock=self.app.clock, create=False)
         url = url or os.environ.get("DULY_STORE")
         if not url:
             raise click.UsageError(NO_STORE)
-        return open_store(url)
+        return open_store(url, create=self.may_create)
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -159,7 +169,7 @@ class Session:
         if yes:
             return
         if not sys.stdin.isatty():
-            raise click.UsageError(f"{question} Nobody can answer here (no terminal); add {option} to go on.")
+            raise NobodyAnswers(f"{question} Nobody can answer here (no terminal); add {option} to go on.")
         if not click.confirm(question, err=True):
             self.note("Nothing was changed.")
             self.leave(NOT_DONE)

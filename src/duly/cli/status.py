@@ -79,9 +79,7 @@ def standings(infos: Sequence[WorkerInfo], running: Sequence[JobView], now: int)
     for job in running:
         held[job.worker or ""].append(job)
     gone = {info.id for info in infos if info.expires > now - LAPSED_SHOWN and presence.is_gone(info)}
-    alive = [
-        Standing(info, True, held[_label(info)]) for info in infos if info.expires > now and info.id not in gone
-    ]
+    alive = [Standing(info, True, held[_label(info)]) for info in infos if info.expires > now and info.id not in gone]
     taken = {_label(one.info) for one in alive}
     lapsed = []
     for info in infos:  # newest first

@@ -6,7 +6,6 @@ the cursor, recolour the screen or reverse a line; escaped, they are only odd.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -66,8 +65,10 @@ def tail(text: str, width: int) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``'; did you mean "x"?'`` or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    from duly.config import nearest
+
+    near = nearest(word, known)
+    return f"; did you mean {near!r}?" if near is not None else ""
 
 
 def plural(n: int, noun: str) -> str:

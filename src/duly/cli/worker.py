@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from duly.celery_names import not_needed
-from duly.cli.root import Verb
+from duly.cli.root import Verb, Whole
 from duly.cli.session import NO_APP, Session, pass_session
 from duly.cli.text import clean, did_you_mean
 
@@ -53,15 +53,15 @@ def _pool(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @click.command(cls=Verb)
 @click.option("-Q", "--queues", multiple=True, metavar="QUEUES", help="Queues to serve, with weights: a=4,b.")
 @click.option("--reserve", multiple=True, metavar="QUEUES", help="Keep slots for a queue: notify=1.")
-@click.option("-c", "--concurrency", type=click.IntRange(1), metavar="N", help="Jobs at once. [default: CPUs]")
+@click.option("-c", "--concurrency", type=Whole(1), metavar="N", help="Jobs at once. [default: CPUs]")
 @click.option("-P", "--pool", callback=_pool, metavar="POOL", help="process, thread or async. [default: process]")
 @click.option("-n", "--hostname", "--name", "name", metavar="NAME", help="The worker's name on this host.")
 @click.option("-l", "--loglevel", default="WARNING", callback=_level, metavar="LEVEL", help="DEBUG to CRITICAL.")
 @click.option("-f", "--logfile", metavar="FILE", help="Log there instead of to standard error.")
 @click.option("--time-limit", callback=_span, metavar="SPAN", help="Kill tasks that run longer, e.g. 90, 10m.")
 @click.option("--soft-time-limit", callback=_span, metavar="SPAN", help="Ask tasks that run longer to stop.")
-@click.option("--max-tasks-per-child", type=click.IntRange(1), metavar="N", help="Replace an executor after N jobs.")
-@click.option("--max-memory-per-child", type=click.IntRange(1), metavar="KIB", help="Replace one that uses more.")
+@click.option("--max-tasks-per-child", type=Whole(1), metavar="N", help="Replace an executor after N jobs.")
+@click.option("--max-memory-per-child", type=Whole(1), metavar="KIB", help="Replace one that uses more.")
 @click.option("--lease", callback=_span, metavar="SPAN", help="Others take its jobs after this long in silence.")
 @click.option("--reload", is_flag=True, help="Restart executors when source files change (development).")
 @pass_session
