@@ -13,7 +13,8 @@ from duly import store as stores
 from duly.clock import SYSTEM, SystemClock
 from duly.job import Job, WorkerInfo, new_id
 from duly.worker import proctree
-from duly.worker.maintenance import Maintenance, Terms, namespace
+from duly.worker.maintenance import Maintenance, Terms
+from duly.worker.presence import namespace
 
 
 def register(shop: Shop, *, pid: int, born: int, host: str = "here", boot: str | None = None) -> int:
