@@ -230,3 +230,21 @@ def test_ids_are_unlike_for_unlike_occurrences() -> None:
     assert len({job.id for job in jobs}) == 4
     assert jobs[0].id == job_of(one, START).id
     assert jobs[0].id[14] == "8"
+
+
+@pytest.mark.parametrize("catch_up", ["last", "none", "all"])
+def test_a_clock_that_was_ahead_for_a_moment_stops_no_schedule(
+    store: Store, clock: ManualClock, catch_up: Any
+) -> None:
+    put(store, every(60), catch_up=catch_up, deadline=MINUTE)
+    ticker = Scheduler(store)
+    ticker.tick()
+    clock.set(START + 400 * 86_400 * MICROS)
+    for _ in range(3):
+        ticker.tick()
+    clock.set(START + 60 * MICROS)
+    for other in (ticker, Scheduler(store)):
+        other.tick()
+        clock.advance(60)
+        other.tick()
+    assert set(dues(store)) >= {120, 180}

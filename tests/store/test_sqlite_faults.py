@@ -394,11 +394,10 @@ def test_a_log_left_by_a_killed_process_is_read(store: Store, path: Path) -> Non
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     store = duly.store.open(f"sqlite:///{tmp_path}/no/such/jobs.db")
-    for call in (put, count, lambda store: store.listen("work")):
+    for call in (put, count, lambda store: store.listen("work"), lambda store: store.maintain()):
         with pytest.raises(StoreUnavailable, match=r"folder .*no/such does not exist"):
             call(store)
     store.notify("work")
-    store.maintain()
     store.close()
 
 

@@ -7,30 +7,30 @@ import difflib
 from duly.clock import SYSTEM, Clock
 from duly.errors import ConfigError
 from duly.store.contract import Listener, Store
-from duly.store.sqlite import (
-    SqliteStore,
-)  # not when it is needed: a child forked during an import can never import it
+from duly.store.sqlite import SqliteStore  # now: a child forked while a thread imports it waits for ever
 
 __all__ = ["Listener", "Store", "open"]
 
 _SCHEMES = ("sqlite",)
 
 
-def open(url: str, *, clock: Clock = SYSTEM) -> Store:  # noqa: A001 - store.open(url) reads as it should
+def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # noqa: A001 - store.open(url) reads as it should
     """The store of a URL: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db`` or
     ``sqlite:///:memory:`` (this process only).
 
     Options follow a ``?``: ``synchronous=NORMAL`` gives up the last commits at a loss of power for speed,
     ``timeout=SECONDS`` (10) is how long to wait for another process's lock.
 
+    ``create=False`` is for those who only look: the first use then raises StoreUnavailable if there is no store.
+
     Raises ConfigError for a URL that names no known store; nothing is opened before the first use.
     """
     scheme, separator, _ = url.partition("://")
     if scheme == "sqlite" and separator:
-        return SqliteStore(url, clock=clock)
+        return SqliteStore(url, clock=clock, create=create)
     guess = difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=0.5)
     hint = f"; did you mean {guess[0]}://?" if guess else ""
     raise ConfigError(
-        f"store {url!r}: no such kind of store{hint} Known: sqlite:///path/to/file.db (three slashes: relative "
-        "to the working directory, four: absolute)"
+        f"store {url!r}: there is no such kind of store{hint or '.'} A store is sqlite:///path/to/file.db "
+        "(three slashes: relative to the working directory; four: absolute)"
     )

@@ -189,7 +189,8 @@ class Store(Protocol):
         ...
 
     def move(self, which: Filter, change: Change) -> list[Answer]:
-        """Change waiting jobs."""
+        """Change waiting jobs. One that is moved to its expiry or beyond has as long to start then as it had before;
+        one that had no time left has no expiry any more."""
         ...
 
     def retry(self, which: Filter) -> list[Answer]:
@@ -380,7 +381,8 @@ class Store(Protocol):
         ...
 
     def maintain(self) -> None:
-        """Housekeeping that is due now and then (checkpoints, say); quick when there is none."""
+        """Housekeeping that is due now and then (jobs that expired while a limit held them back, checkpoints); quick
+        when there is none."""
         ...
 
     def close(self) -> None:

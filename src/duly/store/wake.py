@@ -32,7 +32,7 @@ class Hub:
     1. ``listen`` makes the folder and binds a socket in it.
     2. ``notify`` sends to every socket of the channel; the folder's listing is kept until it changes. It never
        fails: what is lost is a hint.
-    3. ``close`` lets go of the socket it sends from; a later ``notify`` makes another.
+    3. ``close`` lets go of the socket it sends from and of the folder; a later ``notify`` opens them again.
     """
 
     def __init__(self, folder: Path, mode: int) -> None:
@@ -43,6 +43,7 @@ class Hub:
         self._listing: dict[str, list[str]] = {}
         self._seen = -1  # st_mtime_ns of the folder when it was listed; -1: list again
         self._base: str | None = None
+        self._descriptor: int | None = None  # of the folder, if its path is too long
 
     def listen(self, channel: str) -> SocketListener:
         """Raises StoreUnavailable if no socket can be made beside the file."""
@@ -66,14 +67,13 @@ class Hub:
 
     def notify(self, channel: str) -> None:
         for name in self._names(channel):
-            path = f"{self._prefix()}/{name}"
             try:
-                self._socket().sendto(b"!", socket.MSG_DONTWAIT, path)
+                self._socket().sendto(b"!", socket.MSG_DONTWAIT, f"{self._prefix()}/{name}")
             except OSError as error:
                 if error.errno in _GONE:
                     self._seen = -1
                     with contextlib.suppress(OSError):
-                        os.unlink(path)
+                        os.unlink(self.folder / name)
                 # Anything else, a full buffer above all, means that its owner has enough to wake up for.
 
     def close(self) -> None:
@@ -81,6 +81,9 @@ class Hub:
         sender, self._sender = self._sender, None
         if sender is not None:
             sender.close()
+        descriptor, self._descriptor, self._base = self._descriptor, None, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _names(self, channel: str) -> list[str]:
         try:
@@ -106,7 +109,8 @@ class Hub:
         if self._base is None:
             base = str(self.folder)
             if len(os.fsencode(base)) + 40 > _SUN_PATH:
-                base = f"/proc/self/fd/{os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)}"
+                self._descriptor = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                base = f"/proc/self/fd/{self._descriptor}"
             self._base = base
         return self._base
 

@@ -215,6 +215,9 @@ class Model:
             return "unknown"
         if entry.state != State.WAITING:
             return "too late"
+        if change.due is not None and entry.expires is not None and entry.expires <= change.due:
+            left = entry.expires - entry.due
+            entry.expires = change.due + left if left > 0 else None
         entry.due = entry.due if change.due is None else change.due
         entry.queue = entry.queue if change.queue is None else change.queue
         entry.priority = entry.priority if change.priority is None else change.priority

@@ -43,7 +43,18 @@ from duly.job import (
 )
 from duly.messages import Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
 from duly.store.contract import WAKE_AHEAD, Channel, Listener, Order
-from duly.store.sqlite import examining, liveness, looking, managing, messaging, recurring, rules, running, syncing
+from duly.store.sqlite import (
+    examining,
+    lanes,
+    liveness,
+    looking,
+    managing,
+    messaging,
+    recurring,
+    rules,
+    running,
+    syncing,
+)  # fmt: skip
 from duly.store.sqlite.database import Database
 from duly.store.sqlite.sql import SQL, job_row
 from duly.store.sqlite.url import DURABILITY, parse
@@ -61,17 +72,17 @@ class SqliteStore:
     """A store in one file, for any number of processes of one host (see ``contract.Store``).
 
     1. Made from a URL; nothing is touched yet.
-    2. The first call opens the file, and creates it if it is not there.
+    2. The first call opens the file, and creates it if it is not there (unless ``create`` is False).
     3. ``close`` lets go; a later call opens again.
     """
 
-    def __init__(self, url: str, clock: Clock = SYSTEM) -> None:
+    def __init__(self, url: str, clock: Clock = SYSTEM, create: bool = True) -> None:
         path, synchronous, timeout = parse(url)
         self.url = url
         self.path = path
         self.durability = DURABILITY[synchronous] if path != ":memory:" else "nothing survives: it is in memory"
         self.now = clock.now
-        self._db = Database(path, SQL["schema"], synchronous, timeout)
+        self._db = Database(path, SQL["schema"], synchronous, timeout, create)
         self._hub: Hub | LocalHub | None = None
         self._rules = rules.NO_RULES
 
@@ -389,7 +400,7 @@ class SqliteStore:
         return self._db.read(lambda db: looking.counts(db, self.now()))
 
     def lanes_of(self, job: str) -> list[Lane]:
-        return self._db.read(lambda db: messaging.lanes_of(db, self._current_rules(db), job))
+        return self._db.read(lambda db: messaging.lanes_of(db, self._current_rules(db), job, self.now()))
 
     def ahead(self, job: str) -> int:
         return self._db.read(lambda db: messaging.ahead(db, job, self.now()))
@@ -411,6 +422,12 @@ class SqliteStore:
 
     def maintain(self) -> None:
         self._db.checkpoint(_LOG_BYTES)
+        now = self.now()
+        latest = now + lanes.longest(self._db.read(self._current_rules))
+        if self._db.read(lambda db: lanes.is_untidy(db, now, latest)):
+            if self._db.write(lambda db: lanes.tidy(db, now, latest)):
+                self.notify("results")
+            self.notify("work")
 
     def close(self) -> None:
         self._db.close()

@@ -41,15 +41,16 @@ _inherited: list[sqlite3.Connection] = []
 class Database:
     """A file (or a database in memory) and this process's connection to it.
 
-    1. The first use opens it, and creates the schema in an empty file.
+    1. The first use opens it, and creates the schema in an empty file, if it may.
     2. ``read`` and ``write`` run a function in a transaction; one thread at a time, and never one inside another.
     3. After a fork the child starts again at 1.
     """
 
-    def __init__(self, path: str, schema: str, synchronous: str, timeout: float) -> None:
+    def __init__(self, path: str, schema: str, synchronous: str, timeout: float, create: bool = True) -> None:
         self.path = path
         self.memory = path == ":memory:"
         self._schema = schema
+        self._may_create = create or self.memory
         self._synchronous = synchronous
         self._mode = ""  # what the connection's synchronous is set to
         self._timeout = timeout
@@ -250,6 +251,14 @@ class Database:
             )
         if Path(self.path).is_dir():
             raise StoreUnavailable(f"store {self.path}: is a folder; name a file in it")
+        if not self._may_create and not Path(self.path).exists():
+            raise self._nothing_here()
+
+    def _nothing_here(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"there is no store at {self.path}: check the name and the folder; a store is made by the first call of "
+            "a task and by the first worker"
+        )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Settings, then the schema. Tolerates being repeated, and others doing the same at the same time."""
@@ -257,6 +266,8 @@ class Database:
         self._mode = self._synchronous
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         if self._version(connection) == 0:
+            if not self._may_create:
+                raise self._nothing_here()
             (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
             if mode != "wal" and not self.memory:
                 raise StoreUnavailable(

@@ -38,7 +38,9 @@ _JOBS_AT_ONCE = 500
 def open_lanes(db: sqlite3.Connection, rules: Rules, now: int) -> None:
     """Let parked jobs out of the lanes that have room again, best first."""
     for lane, tat in db.execute(SQL["open_lanes"], (now, _LANES_AT_ONCE)).fetchall():
-        room = _room(db, rules.of_lane(lane), lane, tat, now)
+        limit = rules.of_lane(lane)
+        tat = _mended(db, lane, limit, tat, now) if limit else tat
+        room = _room(db, limit, lane, tat, now)
         freed = db.execute(SQL["unpark"], (lane, room)).rowcount if room else 0
         parked = db.execute("SELECT 1 FROM jobs WHERE state = 0 AND lane = ? LIMIT 1", (lane,)).fetchone()
         opens = None if not parked else tat if tat > now else now if freed == _JOBS_AT_ONCE else now + _AGAIN
@@ -104,7 +106,7 @@ class Gates:
 
     def _look_at(self, lane: str, limit: Limit) -> None:
         if limit.rate is not None and lane not in self._tats:
-            self._tats[lane] = _tat(self._db, lane)
+            self._tats[lane] = _mended(self._db, lane, limit, _tat(self._db, lane), self._now)
         if limit.concurrency is not None and lane not in self._held:
             self._held[lane] = _held(self._db, lane)
 
@@ -146,6 +148,38 @@ def let_go(db: sqlite3.Connection, seqs: Iterable[int]) -> None:
 def interval(limit: Limit) -> int:
     """µs between two starts under a rate limit, rounded up so that the rate is never exceeded."""
     return -(-limit.per // (limit.rate or 1))
+
+
+def next_allowed(limit: Limit, tat: int, now: int) -> int:
+    """``tat`` as a clock that is right can have written it: a clock that was ahead for a moment (or a slower rate,
+    before it was changed) holds back nobody for longer than the time between two starts."""
+    return 0 if limit.rate is None else min(tat, now + interval(limit))
+
+
+def _mended(db: sqlite3.Connection, lane: str, limit: Limit, tat: int, now: int) -> int:
+    """:func:`next_allowed`, written down, or it would move along with the clock."""
+    allowed = next_allowed(limit, tat, now)
+    if allowed != tat:
+        db.execute("UPDATE lanes SET tat = ? WHERE name = ?", (allowed, lane))
+    return allowed
+
+
+def longest(rules: Rules) -> int:
+    """µs: no lane opens later than this from now."""
+    return max([_AGAIN, *(interval(limit) for limit in rules.limits.values() if limit.rate is not None)])
+
+
+def is_untidy(db: sqlite3.Connection, now: int, latest: int) -> bool:
+    """Whether there is work for :func:`tidy`."""
+    return bool(db.execute(SQL["untidy"], (now, latest)).fetchone()[0])
+
+
+def tidy(db: sqlite3.Connection, now: int, latest: int) -> bool:
+    """End parked jobs that expired, for they would hold their keys for as long as their lanes are shut; look again at
+    lanes whose time a clock that was ahead has set. True if a job ended."""
+    db.execute(SQL["open_now"], (latest,))
+    reason = error("JobCancelled", "expired before it could start")
+    return db.execute(SQL["expire_parked"], (now, reason, now, _JOBS_AT_ONCE)).rowcount > 0
 
 
 def _tat(db: sqlite3.Connection, lane: str) -> int:

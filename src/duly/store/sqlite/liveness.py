@@ -26,7 +26,7 @@ def leave(db: sqlite3.Connection, worker: int, now: int) -> None:
     """A worker says goodbye; whatever it still holds waits again as if never reserved."""
     for seq, _, _, _, token, *_ in db.execute(SQL["held"], (worker,)).fetchall():
         _release(db, seq, token, now)
-    db.execute(SQL["end_worker"], (LEFT, LEFT, worker))
+    db.execute(SQL["end_worker"], (LEFT, LEFT, now, worker))
 
 
 def abandon(
@@ -60,7 +60,7 @@ def rescue(db: sqlite3.Connection, max_lost: int, dead: Sequence[int], before: i
         reason = error("WorkerLost", f"worker {name}@{host} (pid {pid}) {how}; it held this job")
         for held in db.execute(SQL["held"], (worker,)).fetchall():
             rescued.append(_lose(db, held, worker, reason, max_lost, now))
-        db.execute(SQL["end_worker"], (RESCUED, RESCUED, worker))
+        db.execute(SQL["end_worker"], (RESCUED, RESCUED, now, worker))
     return rescued
 
 

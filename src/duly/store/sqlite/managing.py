@@ -29,7 +29,8 @@ def cancel_waiting(db: sqlite3.Connection, seqs: Sequence[int], now: int, messag
 def move(db: sqlite3.Connection, which: Filter, change: Change, now: int) -> list[Answer]:
     picked = _pick(db, which, now)
     waiting = array(seq for seq, _, state in picked if state == State.WAITING)
-    db.execute(SQL["move"], (change.due, change.args, change.queue, change.priority, waiting))
+    values = {"due": change.due, "args": change.args, "queue": change.queue, "priority": change.priority}
+    db.execute(SQL["move"], values | {"jobs": waiting})
     return _answers(picked, which, lambda _, state: "moved" if state == State.WAITING else "too late")
 
 

@@ -11,8 +11,9 @@ import msgspec
 from duly.clock import MICROS
 from duly.job import COUNT_CAP
 from duly.messages import Control, Lane, Reply, TimeLimit
+from duly.store.sqlite.lanes import next_allowed
 from duly.store.sqlite.liveness import worker_info
-from duly.store.sqlite.rules import Rules
+from duly.store.sqlite.rules import Rules, plain
 from duly.store.sqlite.sql import SQL, array
 
 _KEEP = 3600 * MICROS  # µs a message is kept after it expired, for whoever still wants to read its reply
@@ -53,7 +54,7 @@ def update_worker(db: sqlite3.Connection, worker: int, queues: Sequence[str], sl
         db.execute("UPDATE workers SET info = ? WHERE id = ?", (msgspec.json.encode(info), worker))
 
 
-def lanes_of(db: sqlite3.Connection, rules: Rules, job: str) -> list[Lane]:
+def lanes_of(db: sqlite3.Connection, rules: Rules, job: str, now: int) -> list[Lane]:
     row = db.execute("SELECT task, queue, limit_key FROM jobs WHERE id = ?", (job,)).fetchone()
     if row is None:
         return []
@@ -61,10 +62,10 @@ def lanes_of(db: sqlite3.Connection, rules: Rules, job: str) -> list[Lane]:
     for name, limit in rules.gates(*row):
         tat = db.execute("SELECT tat FROM lanes WHERE name = ?", (name,)).fetchone()
         (running,) = db.execute("SELECT count(*) FROM holding WHERE lane = ?", (name,)).fetchone()
-        next_start = tat[0] if tat and limit.rate is not None else 0
+        next_start = next_allowed(limit, tat[0] if tat else 0, now)
         found.append(
             Lane(
-                name=name, scope=limit.scope, rate=limit.rate, per=limit.per, concurrency=limit.concurrency,
+                name=plain(name), scope=limit.scope, rate=limit.rate, per=limit.per, concurrency=limit.concurrency,
                 next_start=next_start, running=running,
             )
         )  # fmt: skip

@@ -31,7 +31,7 @@ class Rules:
         if limit := self.limits.get(("queue", queue)):
             found.append((f"queue:{queue}", limit))
         if limit_key is not None and (limit := self.limits.get(("key", task))):
-            found.append((f"key:{task}:{limit_key}", limit))
+            found.append((f"key:{_quoted(task)}:{limit_key}", limit))
         return found
 
     def of_lane(self, lane: str) -> Limit | None:
@@ -40,9 +40,18 @@ class Rules:
         if scope == "schedule":
             return ONE_AT_A_TIME if self.exclusive else None
         if scope == "key":
-            return next((rule for (kind, task), rule in self.limits.items()
-                         if kind == "key" and rest.startswith(task + ":")), None)  # fmt: skip
+            return self.limits.get(("key", plain(rest.partition(":")[0])))
         return next((rule for key, rule in self.limits.items() if key == (scope, rest)), None)
+
+
+def _quoted(task: str) -> str:
+    """A task's name without colons: task "a" with key "b:c" and task "a:b" with key "c" have a lane each."""
+    return task.replace("%", "%25").replace(":", "%3A")
+
+
+def plain(name: str) -> str:
+    """What :func:`_quoted` made, as people wrote it."""
+    return name.replace("%3A", ":").replace("%25", "%")
 
 
 ONE_AT_A_TIME = Limit(scope="key", name="schedule", concurrency=1)

@@ -19,6 +19,7 @@
 --   jobs_waiting  what is due in this queue, best first? what comes next? One seek per queue and priority in
 --                 use, then only rows that are due: ten million future jobs cost nothing.
 --   jobs_parked   which due jobs does this limit hold back, best first?
+--   jobs_parked_expires   which of them have expired meanwhile?
 --   jobs_running  what does this worker (this executor) hold?
 --   jobs_done     what ended, newest first or oldest first? (lists, prune)
 --
@@ -62,6 +63,7 @@ CREATE UNIQUE INDEX jobs_id ON jobs(id);
 CREATE UNIQUE INDEX jobs_key ON jobs(key) WHERE key IS NOT NULL AND state < 2;
 CREATE INDEX jobs_waiting ON jobs(queue, priority, due) WHERE state = 0 AND lane IS NULL;
 CREATE INDEX jobs_parked ON jobs(lane, priority DESC, due) WHERE state = 0 AND lane IS NOT NULL;
+CREATE INDEX jobs_parked_expires ON jobs(expires) WHERE state = 0 AND lane IS NOT NULL AND expires IS NOT NULL;
 CREATE INDEX jobs_running ON jobs(worker, slot) WHERE state = 1;
 CREATE INDEX jobs_done ON jobs(state, finished) WHERE state >= 2;
 
@@ -91,7 +93,7 @@ CREATE TABLE workers (
     host TEXT NOT NULL,
     state INTEGER NOT NULL DEFAULT 0,
     expires INTEGER NOT NULL,
-    info BLOB NOT NULL          -- JSON of job.WorkerInfo
+    info BLOB NOT NULL          -- JSON of job.WorkerInfo, and when it ended
 );
 
 CREATE TABLE rollup (
@@ -261,7 +263,9 @@ UPDATE workers SET expires = ? WHERE id = ? AND state = 0
 SELECT 1 FROM workers WHERE id = ? AND state = 0
 
 -- :name end_worker
-UPDATE workers SET state = ?, expires = CASE ? WHEN 1 THEN 0 ELSE expires END WHERE id = ? AND state = 0
+UPDATE workers SET state = ?, expires = CASE ? WHEN 1 THEN 0 ELSE expires END,
+    info = CAST(json_set(CAST(info AS TEXT), '$.ended', ?) AS BLOB)
+WHERE id = ? AND state = 0
 
 -- :name lapsed
 SELECT id, name, host, info FROM workers
@@ -295,9 +299,12 @@ UPDATE jobs SET state = 4, finished = ?, error = ? WHERE seq IN (SELECT value FR
 UPDATE jobs SET cancel = max(cancel, ?) WHERE seq IN (SELECT value FROM json_each(?))
 
 -- :name move
-UPDATE jobs SET due = coalesce(?, due), args = coalesce(?, args), queue = coalesce(?, queue),
-    priority = coalesce(?, priority), lane = NULL
-WHERE seq IN (SELECT value FROM json_each(?))
+-- Moved beyond its expiry, a job has as long to start as it had before; one that had no time left has no expiry.
+UPDATE jobs SET due = coalesce(:due, due), args = coalesce(:args, args), queue = coalesce(:queue, queue),
+    priority = coalesce(:priority, priority), lane = NULL,
+    expires = CASE WHEN expires > :due THEN expires WHEN :due IS NULL THEN expires
+                   WHEN expires > due THEN :due + expires - due END
+WHERE seq IN (SELECT value FROM json_each(:jobs))
 
 -- :name archive_attempt
 INSERT INTO attempts (job, attempt, outcome, worker, slot, started, finished, error, log)
@@ -326,7 +333,8 @@ DELETE FROM effects WHERE job IN (SELECT value FROM json_each(?))
 DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(?))
 
 -- :name delete_workers
-DELETE FROM workers WHERE state > 0 AND json_extract(CAST(info AS TEXT), '$.started') < ?
+DELETE FROM workers WHERE state > 0
+    AND coalesce(json_extract(CAST(info AS TEXT), '$.ended'), json_extract(CAST(info AS TEXT), '$.started')) < ?
     AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.state = 1 AND jobs.worker = workers.id)
 
 -- :name delete_rollups
@@ -368,6 +376,19 @@ SELECT name, tat FROM lanes WHERE opens <= ? ORDER BY opens LIMIT ?
 UPDATE jobs SET lane = NULL WHERE seq IN (
     SELECT seq FROM jobs WHERE state = 0 AND lane = ? ORDER BY priority DESC, due LIMIT ?
 )
+
+-- :name untidy
+-- Jobs that expired while they were parked; lanes that open later than any limit says, since a clock was ahead.
+SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NOT NULL AND expires IS NOT NULL AND expires <= ?)
+    OR EXISTS (SELECT 1 FROM lanes WHERE opens IS NOT NULL AND opens > ?)
+
+-- :name expire_parked
+UPDATE jobs SET state = 4, finished = ?, error = ? WHERE seq IN (
+    SELECT seq FROM jobs WHERE state = 0 AND lane IS NOT NULL AND expires IS NOT NULL AND expires <= ? LIMIT ?
+)
+
+-- :name open_now
+UPDATE lanes SET opens = 0 WHERE opens IS NOT NULL AND opens > ?
 
 -- :name park
 UPDATE jobs SET lane = ? WHERE seq IN (SELECT value FROM json_each(?))

@@ -15,7 +15,10 @@ DURABILITY = {
 
 
 def parse(url: str) -> tuple[str, str, float]:
-    """Path, synchronous and timeout (seconds) of a ``sqlite://`` URL. Raises ConfigError."""
+    """Path, synchronous and timeout (seconds) of a ``sqlite://`` URL. Raises ConfigError.
+
+    Links are followed: the wake-ups are beside the file, and there is one place beside it.
+    """
     rest = url.removeprefix("sqlite://")
     place, _, query = rest.partition("?")
     if not place.startswith("/") or len(place) < 2:
@@ -33,4 +36,4 @@ def parse(url: str) -> tuple[str, str, float]:
         raise ConfigError(f"store {url!r}: synchronous={synchronous}; it can be {' or '.join(DURABILITY)}")
     if not re.fullmatch(r"\d+(\.\d+)?", options["timeout"]):
         raise ConfigError(f"store {url!r}: timeout={options['timeout']!r}; it takes a number of seconds")
-    return path if path == ":memory:" else os.path.abspath(path), synchronous, float(options["timeout"])
+    return path if path == ":memory:" else os.path.realpath(path), synchronous, float(options["timeout"])
