@@ -13,7 +13,14 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "t.py", line 1, in f\nVa
 ERROR = msgspec.json.encode(ErrorInfo(type="ValueError", message="\x1b[31mboom", traceback=TRACEBACK))
 
 
-def test_an_empty_store_says_so(duly: Duly, url: str) -> None:
+def test_a_store_that_is_not_there_is_not_made(duly: Duly, url: str) -> None:
+    ran = duly("jobs")
+    assert ran.status == 74
+    assert "there is no store at" in ran.err
+
+
+def test_an_empty_store_says_so(duly: Duly, url: str, store: Store) -> None:
+    assert store.counts() == []
     ran = duly("jobs")
     assert (ran.status, ran.out) == (0, "")
     assert ran.err == f"No jobs in this store: {url}\n"
