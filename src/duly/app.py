@@ -88,6 +88,7 @@ class Duly:
         """
         if not isinstance(name, str) or not name:
             raise ConfigError(f'Duly({name!r}): an app needs a name, usually that of its module: Duly("tasks")')
+        stores.load()
         self.name = name
         self.clock = clock
         self.conf = Settings(**settings)

@@ -43,7 +43,8 @@ from duly.store.contract import Store
         (["worker", "-A", "x", "-P", "proces"], "did you mean 'process'?"),
     ],
 )
-def test_a_typo_is_named_with_its_remedy(duly: Duly, words: list[str], wanted: str) -> None:
+def test_a_typo_is_named_with_its_remedy(duly: Duly, store: Store, words: list[str], wanted: str) -> None:
+    store.counts()  # there is one to look at
     ran = duly(*words, env={"COLUMNS": "200"})
     assert ran.status == 2
     assert wanted in ran.err

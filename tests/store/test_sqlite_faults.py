@@ -412,6 +412,18 @@ def test_an_empty_file_becomes_a_store(store: Store, path: Path) -> None:
     assert count(store) == 1
 
 
+def test_a_copy_that_lost_its_log_works(store: Store, path: Path, tmp_path: Path) -> None:
+    kept = put(store)
+    copy = tmp_path / "copy.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"VACUUM INTO '{copy}'")
+    connection.close()
+    copied = duly.store.open(f"sqlite:///{copy}")
+    new = put(copied)
+    assert {job.id for job in copied.jobs(Filter()).jobs} == {kept, new}
+    copied.close()
+
+
 @pytest.mark.parametrize(
     "url",
     ["sqlite:", "sqlite://", "sqlite:///", "sqlite://jobs.db", "sqlit:///x", "", "x?timeout=-1",

@@ -7,9 +7,8 @@ import difflib
 from duly.clock import SYSTEM, Clock
 from duly.errors import ConfigError
 from duly.store.contract import Listener, Store
-from duly.store.sqlite import SqliteStore  # now: a child forked while a thread imports it waits for ever
 
-__all__ = ["Listener", "Store", "open"]
+__all__ = ["Listener", "Store", "load", "open"]
 
 _SCHEMES = ("sqlite",)
 
@@ -27,6 +26,8 @@ def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # n
     """
     scheme, separator, _ = url.partition("://")
     if scheme == "sqlite" and separator:
+        from duly.store.sqlite import SqliteStore
+
         return SqliteStore(url, clock=clock, create=create)
     guess = difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=0.5)
     hint = f"; did you mean {guess[0]}://?" if guess else ""
@@ -34,3 +35,9 @@ def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # n
         f"store {url!r}: there is no such kind of store{hint or '.'} A store is sqlite:///path/to/file.db "
         "(three slashes: relative to the working directory; four: absolute)"
     )
+
+
+def load() -> None:
+    """Import what ``open`` will need. For whoever may fork: a child forked while another thread imports it would wait
+    for that thread for ever."""
+    import duly.store.sqlite  # noqa: F401

@@ -265,24 +265,32 @@ class Database:
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
         self._mode = self._synchronous
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        if self._version(connection) == 0:
-            if not self._may_create:
-                raise self._nothing_here()
-            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-            if mode != "wal" and not self.memory:
-                raise StoreUnavailable(
-                    f"store {self.path}: its file system lets no two processes share a SQLite file (it has no WAL); "
-                    "choose a place on a local disk"
-                )
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                if self._version(connection) == 0:
-                    self._create(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        empty = self._version(connection) == 0
+        if empty and not self._may_create:
+            raise self._nothing_here()
+        self._keep_log(connection)
+        if empty:
+            self._create_once(connection)
+
+    def _keep_log(self, connection: sqlite3.Connection) -> None:
+        """Have a write-ahead log. The file remembers that it has one, but a copy made with VACUUM INTO does not."""
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal" and not self.memory:
+            raise StoreUnavailable(
+                f"store {self.path}: its file system lets no two processes share a SQLite file (it has no WAL); "
+                "choose a place on a local disk"
+            )
+
+    def _create_once(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if self._version(connection) == 0:
+                self._create(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """The schema's version; 0 for an empty file. Refuses what is not ours or newer than us."""

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from duly.messages import Finding
+from duly.store.sqlite.url import DURABILITY
 
 _NETWORK = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs",
@@ -23,17 +24,16 @@ def examine(
     db: sqlite3.Connection, path: str, durability: str, mounts: str = "/proc/self/mountinfo"
 ) -> list[Finding]:
     """Reads the whole file once (``quick_check``): seconds for a large one. Changes nothing."""
-    findings = [_durability(db, durability)]
+    findings = [_durability(durability)]
     if path != ":memory:":
         findings += [_place(path, mounts), _space(path), _log(path)]
     findings.append(_integrity(db, path))
     return findings
 
 
-def _durability(db: sqlite3.Connection, durability: str) -> Finding:
+def _durability(durability: str) -> Finding:
     sentence = f"{durability[0].upper()}{durability[1:]}."
-    (synchronous,) = db.execute("PRAGMA synchronous").fetchone()
-    if synchronous >= 2:
+    if durability == DURABILITY["FULL"]:
         return Finding(severity="ok", about="store", text=sentence)
     return Finding(
         severity="warning",
