@@ -143,6 +143,14 @@ class Duly:
         if store is not None:
             store.close()
 
+    def use_store(self, url: str) -> None:
+        """Use the store of this URL from now on; setting ``conf.store`` says so only before the first use."""
+        self.conf.store = url
+        with self._lock:
+            store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
     def lend(self, store: Store, clock: Clock) -> Callable[[], None]:
         """Use another store and clock until the returned function is called (``duly.testing``)."""
         before = self._store, self.clock

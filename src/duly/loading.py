@@ -25,8 +25,11 @@ _ATTRIBUTES = ("app", "duly", "celery")
 _SUBMODULES = ("tasks", "app", "duly", "celery")
 
 
-def load_app(spec: str) -> Duly:
-    """The app of ``spec``; the working directory counts as a place of modules. Raises ConfigError."""
+def load_app(spec: str, store: str | None = None) -> Duly:
+    """The app of ``spec``; the working directory counts as a place of modules. Raises ConfigError.
+
+    ``store``: a URL to be used instead of the app's own, from the first use on.
+    """
     name, colon, attribute = spec.partition(":")
     name = _as_module(name)
     if not name or (colon and not attribute):
@@ -41,6 +44,8 @@ def load_app(spec: str) -> Duly:
             f"app {spec!r}: {_where(module)} has no Duly app; expected one there, as in app = Duly({name!r}), "
             f"or named: {name}:attribute"
         )
+    if store is not None:
+        app.use_store(store)
     try:
         app.check()
     except ConfigError as exc:

@@ -62,3 +62,20 @@ def test_what_is_wrong_only_as_a_whole_is_found_too(
 def test_a_name_that_the_module_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, said = refusal(tmp_path, monkeypatch, HEAD, ":nope")
     assert said.endswith("has no 'nope'; it has: app")
+
+
+def test_a_store_named_from_outside_holds_although_the_app_used_its_own_while_it_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "early_bird.py").write_text(
+        "from duly import Duly\napp = Duly('early_bird')\napp.now()\n"
+        "app.conf.beat_schedule = {'x': {'task': 'early_bird.f', 'schedule': 5}}\n"
+        "@app.task\ndef f(): ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    app = load_app("early_bird", f"sqlite:///{tmp_path}/other.db")
+    assert app.send_task("early_bird.f").state == "queued"
+    assert (tmp_path / "other.db").exists()
+    assert not (tmp_path / "early_bird.duly.db").exists()
+    app.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from duly.worker import proctree
 from duly.worker.maintenance import Maintenance, Terms
 from duly.worker.presence import namespace
 
+HERE = socket.gethostname()
 
-def register(shop: Shop, *, pid: int, born: int, host: str = "here", boot: str | None = None) -> int:
+
+def register(shop: Shop, *, pid: int, born: int, host: str = HERE, boot: str | None = None) -> int:
     """A worker that holds one running job."""
     info = WorkerInfo(name="w", host=host, pid=pid, born=born, boot=namespace() if boot is None else boot)
     worker = shop.store.register(info, 60_000_000)
@@ -31,7 +34,7 @@ def running(shop: Shop) -> dict[int, int]:
 
 
 def maintain(shop: Shop, keep: float | None = 86_400.0) -> Maintenance:
-    terms = Terms(host="here", lease=10.0, max_lost=3, keep=keep, keep_failed=keep)
+    terms = Terms(lease=10.0, max_lost=3, keep=keep, keep_failed=keep)
     maintenance = Maintenance(shop.store, terms, SYSTEM)
     maintenance.start()
     return maintenance
@@ -59,9 +62,7 @@ def test_a_clock_set_forward_declares_nobody_dead_who_renews(shop: Shop, caplog:
     shop.store = stores.open(shop.store.url, clock=clock)
     living = register(shop, pid=1, born=7, host="elsewhere")
     register(shop, pid=2, born=7, host="elsewhere")
-    maintenance = Maintenance(
-        shop.store, Terms(host="here", lease=1.0, max_lost=3, keep=None, keep_failed=None), clock
-    )
+    maintenance = Maintenance(shop.store, Terms(lease=1.0, max_lost=3, keep=None, keep_failed=None), clock)
     maintenance.start()
     clock.by = 3600 * 1_000_000
     eventually(lambda: "the clock was set forward by 3600.0 s" in caplog.text)

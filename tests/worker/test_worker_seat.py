@@ -60,7 +60,7 @@ def test_threads_of_the_supervisor_outlive_a_mistake(caplog: pytest.LogCaptureFi
     broken: Any = Broken()
     beat = Heartbeat(broken, 0.3, SYSTEM, lambda: None)
     beat.adopt(1, SYSTEM.monotonic())
-    terms = Terms(host="h", lease=0.3, max_lost=3, keep=None, keep_failed=None)
+    terms = Terms(lease=0.3, max_lost=3, keep=None, keep_failed=None)
     upkeep = Maintenance(broken, terms, SYSTEM)
     with caplog.at_level(logging.ERROR):
         beat.start()

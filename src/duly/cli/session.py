@@ -64,10 +64,7 @@ class Session:
 
         if self.app_spec is None:
             raise click.UsageError(NO_APP)
-        app = load_app(self.app_spec)
-        if self.store_url is not None:
-            app.conf.store = self.store_url
-        return app
+        return load_app(self.app_spec, self.store_url)
 
     @cached_property
     def store(self) -> Store:

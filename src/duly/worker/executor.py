@@ -111,9 +111,7 @@ class Executor:
         try:
             logs.configure(load.loglevel, load.logfile, load.label)
             os.chdir(load.workdir)
-            app = load_app(load.app)
-            if load.store:
-                app.conf.store = load.store
+            app = load_app(load.app, load.store)
             hello = self._hello(app, load)
         except DulyError as exc:
             self._link.send(Failed(str(exc)))

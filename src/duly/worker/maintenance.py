@@ -29,7 +29,6 @@ _PRUNE_AT_ONCE = 1000  # jobs per transaction, so that nobody waits long for the
 class Terms(msgspec.Struct, frozen=True):
     """What maintenance has to know."""
 
-    host: str
     lease: float  # seconds
     max_lost: int
     keep: float | None  # seconds to keep succeeded and cancelled jobs; None: for ever
@@ -125,7 +124,7 @@ class Maintenance:
         )
 
     def _is_dead(self, worker: WorkerInfo) -> bool:
-        return worker.id not in self._buried and worker.host == self._terms.host and presence.is_gone(worker)
+        return worker.id not in self._buried and presence.is_gone(worker)
 
     def _tick(self) -> float:
         """Make what schedules ask for; gives the seconds until it has to be done again."""

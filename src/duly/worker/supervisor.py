@@ -166,7 +166,6 @@ class Supervisor:
         assert self._crew.hello is not None
         hello = self._crew.hello
         return Terms(
-            host=socket.gethostname(),
             lease=plan.lease,
             max_lost=plan.max_lost,
             keep=plan.keep,
