@@ -6,6 +6,7 @@ that show that nothing comes, and those wait for milliseconds.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import select
@@ -102,6 +103,7 @@ def _interrupted_at(step: int, call: Callable[[], object]) -> bool:
             raise Interruption
         left -= 1
 
+    gc.disable()  # or it may be some library's callback of the garbage collector that is interrupted
     try:
         sys.setprofile(raise_at_step)
         call()
@@ -109,6 +111,7 @@ def _interrupted_at(step: int, call: Callable[[], object]) -> bool:
         return True
     finally:
         sys.setprofile(None)
+        gc.enable()
     return False
 
 
