@@ -22,10 +22,10 @@ setup: $(VENV)/.stamp ## make the environment .venv with duly and what its tests
 demo: setup ## a thousand real files, a killed worker and 300 appointments, with a report (about a minute)
 	@$(BIN)/python examples/stdlib_census/census.py
 
-test: setup ## run every test
+test: setup servers ## run every test
 	@$(BIN)/python -m pytest
 
-test-celery: setup $(BENCH)/.stamp redis-server ## how Celery fails where duly does not (a minute)
+test-celery: setup $(BENCH)/.stamp servers ## how Celery fails where duly does not (a minute)
 	@DULY_CELERY_PYTHON=$(BENCH)/bin/python $(BIN)/python -m pytest tests/chaos -m celery
 
 check: setup ## lint, format, types and the direction of imports; changes nothing
@@ -34,7 +34,7 @@ check: setup ## lint, format, types and the direction of imports; changes nothin
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(BENCH)/.stamp redis-server ## measure duly beside Celery and huey, with ratios (about 20 minutes)
+bench: $(BENCH)/.stamp servers ## measure duly beside Celery and huey, with ratios (about 20 minutes)
 	@$(BENCH)/bin/python -m bench.all
 
 clean: ## remove environments, caches and what bench and demo left behind
@@ -63,13 +63,20 @@ define environment
 	@touch $@
 endef
 
-# The peers need a Redis server. It is installed by the system's package manager, as root or through sudo.
-.PHONY: redis-server
-redis-server:
-	@command -v redis-server >/dev/null || { \
-		echo "installing redis-server for the peers, with apt-get"; \
+# Servers and the browser that tests and benchmarks start privately; from the system's package manager, as root or
+# through sudo. A line a program: what to look for, and the Debian package that has it.
+SERVERS := redis-server:redis-server /usr/lib/postgresql:postgresql pgbouncer:pgbouncer \
+	/usr/lib/rabbitmq/bin/rabbitmq-server:rabbitmq-server chromium:chromium ffmpeg:ffmpeg ip:iproute2
+
+.PHONY: servers
+servers:
+	@missing=; for pair in $(SERVERS); do what=$${pair%%:*}; \
+		command -v $$what >/dev/null || test -e $$what || PATH=$$PATH:/usr/sbin:/sbin command -v $$what >/dev/null \
+			|| missing="$$missing $${pair##*:}"; done; \
+	test -z "$$missing" || { \
+		echo "installing$$missing with apt-get (once; a minute or two)"; \
 		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
 		$$sudo apt-get update -qq \
 			&& $$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-				apt-get install -y -qq --no-install-recommends redis-server >/dev/null \
-			|| { echo "could not install redis-server: install it by hand, then make bench" >&2; exit 1; }; }
+				apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
+			|| { echo "could not install$$missing: install them by hand, then try again" >&2; exit 1; }; }

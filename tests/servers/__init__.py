@@ -1,0 +1,1 @@
+"""Real servers, started privately on free loopback ports: one module a kind, all on ``process.Server``."""
