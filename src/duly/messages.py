@@ -71,6 +71,22 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     running: int  # jobs that count against the concurrency
 
 
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the audit trail: what somebody did to jobs, queues or schedules, and how far it came."""
+
+    id: int = 0  # given by the store, growing
+    at: int  # when it was asked for
+    who: str
+    verb: str  # cancel, move, retry, pause, ...
+    what: str  # to what: a job's id, a queue, a schedule, or the filter that chose the jobs
+    detail: str = ""  # what else was said, such as the new due
+    total: int = 1  # how many it is about
+    done: int = 0  # how many were changed
+    seen: int = 0  # how many were come to, changed or not
+    state: Literal["running", "done", "failed"] = "done"
+    updated: int = 0  # when this line was last written
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing ``duly doctor`` has to say."""
 

@@ -60,6 +60,8 @@ PLANS = {
     "old": {"jobs": "jobs_done"},
     "count_ready": {"jobs": "jobs_waiting"},
     "count_scheduled": {"jobs": "jobs_waiting"},
+    "count_due": {"jobs": "jobs_waiting"},
+    "effects": {"jobs": "jobs_id", "effects": "PRIMARY KEY"},
     "current_attempt": {"j": "jobs_id"},
     "attempts": {"a": "attempts_job"},
     "delete_attempts": {"attempts": "attempts_job"},

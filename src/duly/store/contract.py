@@ -46,7 +46,7 @@ from duly.job import (
     Schedule,
     WorkerInfo,
 )
-from duly.messages import Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
+from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
 
 Channel = Literal["work", "results", "control", "replies"]
 """What a listener waits for: jobs to run, jobs that ended, something for the supervisors, their replies."""
@@ -203,8 +203,8 @@ class Store(Protocol):
 
     def prune(self, before: int, failed_before: int, limit: int) -> int:
         """Delete at most ``limit`` old records: succeeded and cancelled jobs that finished before
-        ``before``, failed and uncertain ones before ``failed_before``, workers that left, old rollups;
-        gives how many jobs went."""
+        ``before``, failed and uncertain ones before ``failed_before``, workers that left, old rollups and lines of
+        the audit trail; gives how many jobs went."""
         ...
 
     def sync(self, namespace: str, jobs: Sequence[Job], late: OnLate = "run") -> list[Synced]:
@@ -236,6 +236,16 @@ class Store(Protocol):
 
     def control_replies(self, ids: Sequence[int]) -> list[Reply]:
         """What was answered to these messages so far; kept for an hour after they expired."""
+        ...
+
+    # -- the audit trail -------------------------------------------------------------------------
+
+    def record_action(self, action: Action) -> int:
+        """Add a line to the audit trail, or put it in the place of the line of its ``id``; gives the id."""
+        ...
+
+    def actions(self, before: int | None = None, limit: int = 100) -> list[Action]:
+        """The audit trail, newest first; those with an id less than ``before``."""
         ...
 
     # -- limits and pauses -----------------------------------------------------------------------
@@ -346,12 +356,24 @@ class Store(Protocol):
         """The job's history, oldest first, the running or last attempt included."""
         ...
 
+    def effects(self, job: str) -> list[tuple[str, bytes]]:
+        """The steps this job has recorded, by key, with their values; empty for an unknown one."""
+        ...
+
     def results(self, ids: Sequence[str]) -> list[Result | None]:
         """What became of these jobs; None for an unknown one."""
         ...
 
     def counts(self) -> list[QueueCount]:
         """Every queue with live jobs."""
+        ...
+
+    def due_counts(self, edges: Sequence[int]) -> dict[str, list[int]]:
+        """For each queue how many waiting jobs are due in each span, from one edge (inclusive) to the next.
+
+        Each number stops at COUNT_CAP. The edges grow. Queues with nothing due in any span, and jobs that a limit
+        holds back (they are due already), are left out. Bounded work: a timeline asks with 100 edges.
+        """
         ...
 
     def lanes_of(self, job: str) -> list[Lane]:

@@ -41,7 +41,7 @@ from duly.job import (
     State,
     WorkerInfo,
 )
-from duly.messages import Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
+from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
 from duly.store.contract import WAKE_AHEAD, Channel, Listener, Order
 from duly.store.sqlite import (
     examining,
@@ -307,6 +307,14 @@ class SqliteStore:
     def control_replies(self, ids: Sequence[int]) -> list[Reply]:
         return self._db.read(lambda db: messaging.replies(db, ids))
 
+    # -- the audit trail -------------------------------------------------------------------------
+
+    def record_action(self, action: Action) -> int:
+        return self._db.write(lambda db: messaging.record_action(db, action))
+
+    def actions(self, before: int | None = None, limit: int = 100) -> list[Action]:
+        return self._db.read(lambda db: messaging.actions(db, before, limit))
+
     # -- limits and pauses -----------------------------------------------------------------------
 
     def set_limit(self, limit: Limit) -> None:
@@ -393,11 +401,17 @@ class SqliteStore:
     def attempts(self, job: str) -> list[Attempt]:
         return self._db.read(lambda db: looking.attempts(db, job))
 
+    def effects(self, job: str) -> list[tuple[str, bytes]]:
+        return self._db.read(lambda db: looking.effects(db, job))
+
     def results(self, ids: Sequence[str]) -> list[Result | None]:
         return self._db.read(lambda db: looking.results(db, ids))
 
     def counts(self) -> list[QueueCount]:
         return self._db.read(lambda db: looking.counts(db, self.now()))
+
+    def due_counts(self, edges: Sequence[int]) -> dict[str, list[int]]:
+        return self._db.read(lambda db: looking.due_counts(db, edges))
 
     def lanes_of(self, job: str) -> list[Lane]:
         return self._db.read(lambda db: messaging.lanes_of(db, self._current_rules(db), job, self.now()))

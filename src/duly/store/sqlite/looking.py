@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from duly.errors import ConfigError
@@ -187,6 +188,25 @@ def counts(db: sqlite3.Connection, now: int) -> list[QueueCount]:
         )
         for queue, (ready, scheduled) in sorted(tally.items())
     ]
+
+
+def due_counts(db: sqlite3.Connection, edges: Sequence[int]) -> dict[str, list[int]]:
+    """Each queue, priority and span is one range of an index."""
+    spans = list(pairwise(edges))
+    tally: dict[str, list[int]] = {}
+    for queue, priority, due in _levels(db):
+        if not spans or due >= edges[-1]:
+            continue
+        counted = tally.setdefault(queue, [0] * len(spans))
+        for i, (start, end) in enumerate(spans):
+            if due < end and counted[i] < COUNT_CAP:
+                cap = COUNT_CAP - counted[i]
+                counted[i] += db.execute(SQL["count_due"], (queue, priority, start, end, cap)).fetchone()[0]
+    return {queue: counted for queue, counted in sorted(tally.items()) if any(counted)}
+
+
+def effects(db: sqlite3.Connection, id: str) -> list[tuple[str, bytes]]:
+    return [(key, bytes(value)) for key, value in db.execute(SQL["effects"], (id,))]
 
 
 def rollups(db: sqlite3.Connection, first_minute: int, end_minute: int) -> list[Rollup]:

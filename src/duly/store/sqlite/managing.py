@@ -71,6 +71,7 @@ def prune(db: sqlite3.Connection, before: int, failed_before: int, limit: int) -
         old += (seq for (seq,) in db.execute(SQL["old"], (state, until, limit - len(old))))
     db.execute(SQL["delete_workers"], (before,))
     db.execute(SQL["idle_lanes"], (before,))
+    db.execute(SQL["delete_actions"], (failed_before,))
     db.execute(SQL["delete_rollups"], (failed_before // (60 * MICROS),))
     return _delete(db, old)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from duly.clock import MICROS
 from duly.job import COUNT_CAP
-from duly.messages import Control, Lane, Reply, TimeLimit
+from duly.messages import Action, Control, Lane, Reply, TimeLimit
 from duly.store.sqlite.lanes import next_allowed
 from duly.store.sqlite.liveness import worker_info
 from duly.store.sqlite.rules import Rules, plain
@@ -18,6 +18,9 @@ from duly.store.sqlite.sql import SQL, array
 
 _KEEP = 3600 * MICROS  # µs a message is kept after it expired, for whoever still wants to read its reply
 
+_NO_ID = 2**63 - 1  # larger than any
+
+_action = msgspec.json.Decoder(Action).decode
 _time_limit = msgspec.json.Decoder(TimeLimit).decode
 
 
@@ -45,6 +48,19 @@ def set_time_limit(db: sqlite3.Connection, limit: TimeLimit) -> None:
 
 def time_limits(db: sqlite3.Connection) -> list[TimeLimit]:
     return [_time_limit(info) for (info,) in db.execute("SELECT info FROM time_limits ORDER BY task")]
+
+
+def record_action(db: sqlite3.Connection, action: Action) -> int:
+    info = msgspec.json.encode(action)
+    if action.id:
+        db.execute(SQL["change_action"], (info, action.id))
+        return action.id
+    return int(db.execute(SQL["add_action"], (action.at, info)).lastrowid or 0)
+
+
+def actions(db: sqlite3.Connection, before: int | None, limit: int) -> list[Action]:
+    rows = db.execute(SQL["actions"], (_NO_ID if before is None else before, limit))
+    return [msgspec.structs.replace(_action(info), id=id) for id, info in rows]
 
 
 def update_worker(db: sqlite3.Connection, worker: int, queues: Sequence[str], slots: int) -> None:

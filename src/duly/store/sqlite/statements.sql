@@ -10,6 +10,7 @@
 --   synced    which job stands for which key of a reconciled namespace (syncing.py)
 --   control, time_limits   messages to workers with their replies; limits set at run time (messaging.py)
 --   schedules, occurrences   recurring work (recurring.py)
+--   audit     what people did, a line each
 --   meta      one row: rules, a number that grows when limits, pauses or overlap policies change; revision, the
 --             number last given to a changed schedule
 --
@@ -164,6 +165,12 @@ CREATE TABLE occurrences (
     PRIMARY KEY (schedule, nominal)
 ) WITHOUT ROWID;
 CREATE INDEX occurrences_job ON occurrences(job);
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    info BLOB NOT NULL          -- JSON of messages.Action; id counts as it is here
+);
 
 CREATE TABLE meta (rules INTEGER NOT NULL, revision INTEGER NOT NULL);
 INSERT INTO meta (rules, revision) VALUES (0, 0);
@@ -336,6 +343,25 @@ DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(?))
 DELETE FROM workers WHERE state > 0
     AND coalesce(json_extract(CAST(info AS TEXT), '$.ended'), json_extract(CAST(info AS TEXT), '$.started')) < ?
     AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.state = 1 AND jobs.worker = workers.id)
+
+-- :name delete_actions
+DELETE FROM audit WHERE at < ?
+
+-- :name add_action
+INSERT INTO audit (at, info) VALUES (?, ?)
+
+-- :name change_action
+UPDATE audit SET info = ? WHERE id = ?
+
+-- :name actions
+SELECT id, info FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?
+
+-- :name effects
+SELECT effects.key, value FROM effects JOIN jobs ON seq = job WHERE id = ? ORDER BY effects.key
+
+-- :name count_due
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NULL AND queue = ? AND priority = ?
+    AND due >= ? AND due < ? LIMIT ?)
 
 -- :name delete_rollups
 DELETE FROM rollup WHERE minute < ?

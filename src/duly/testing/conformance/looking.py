@@ -1,8 +1,11 @@
-"""``results`` and ``counts``."""
+"""``results``, ``counts``, ``due_counts``, ``effects`` and the audit trail."""
 
 from __future__ import annotations
 
+import msgspec
+
 from duly.job import COUNT_CAP, Filter, Kind, QueueCount, State
+from duly.messages import Action
 from duly.store.contract import Store
 from duly.testing.clock import ManualClock
 from duly.testing.conformance.base import BOOM, SECOND, T0, Base, finish, job, put, reserve, settle, take
@@ -79,12 +82,68 @@ class Looking(Base):
         reserve(store, worker, 100)
         assert next(c.running for c in store.counts() if c.queue == "default") == 100
 
+    def test_due_counts_by_queue_and_span(self, store: Store, worker: int) -> None:
+        edges = [T0 + n * SECOND for n in (1, 2, 3, 5)]
+        assert store.due_counts(edges) == {}
+        put(store, queue="a", due=T0)  # before the first edge
+        put(store, queue="a", due=edges[0])  # an edge belongs to the span that it begins
+        put(store, queue="a", due=edges[0] + 7, priority=5)
+        put(store, queue="a", due=edges[1])
+        put(store, queue="b", due=edges[3] - 1)
+        put(store, queue="b", due=edges[3])  # the last edge is outside
+        put(store, queue="c", due=T0)
+        assert store.due_counts(edges) == {"a": [2, 1, 0], "b": [0, 0, 1]}
+        assert settle(store, worker, take(store, worker, queue="c"), Kind.RETRY, due=edges[2] + 1)
+        assert store.due_counts(edges)["c"] == [0, 0, 1]
+        store.cancel(Filter(queues=("a", "b", "c")))
+        assert store.due_counts(edges) == {}
+        assert store.due_counts([]) == store.due_counts([T0]) == {}
+
+    def test_due_counts_stop_at_the_cap(self, store: Store) -> None:
+        ahead = T0 + SECOND
+        store.enqueue([job(due=ahead, priority=i % 3) for i in range(COUNT_CAP + 10)])
+        assert store.due_counts([T0, ahead + 1, ahead + 2]) == {"default": [COUNT_CAP, 0]}
+
+    def test_effects_of_a_job_by_key(self, store: Store, worker: int) -> None:
+        id = put(store)
+        lease = take(store, worker)
+        store.save_effect(lease, "b", b"2")
+        store.save_effect(lease, "a", b"1")
+        assert store.effects(id) == [("a", b"1"), ("b", b"2")]
+        assert store.effects("no such job") == []
+
+    def test_the_audit_trail_newest_first(self, store: Store) -> None:
+        assert store.actions() == []
+        said = [Action(at=T0 + n, who="ann", verb="cancel", what=f"job {n}", updated=T0) for n in range(5)]
+        ids = [store.record_action(action) for action in said]
+        assert ids == sorted(set(ids))
+        assert [action.what for action in store.actions()] == [f"job {n}" for n in (4, 3, 2, 1, 0)]
+        page = store.actions(limit=2)
+        assert [action.id for action in page] == [ids[4], ids[3]]
+        assert [action.id for action in store.actions(before=page[-1].id, limit=9)] == [ids[2], ids[1], ids[0]]
+
+    def test_a_line_of_the_audit_trail_says_how_far_it_came(self, store: Store) -> None:
+        line = Action(at=T0, who="ann", verb="retry", what="state:failed", total=9, state="running", updated=T0)
+        id = store.record_action(line)
+        later = msgspec.structs.replace(line, id=id, done=4, seen=5, state="failed", updated=T0 + SECOND)
+        assert store.record_action(later) == id
+        assert store.actions() == [later]
+
+    def test_old_lines_of_the_audit_trail_are_pruned(self, store: Store) -> None:
+        for at in (T0, T0 + SECOND):
+            store.record_action(Action(at=at, who="ann", verb="pause", what="queue a", updated=at))
+        store.prune(0, T0 + 1, 100)
+        assert [action.at for action in store.actions()] == [T0 + SECOND]
+
     def test_looking_changes_nothing(self, store: Store, worker: int) -> None:
         id = put(store)
         take(store, worker)
         for _ in range(2):
             store.jobs(Filter())
             store.counts()
+            store.due_counts([T0, T0 + SECOND])
+            store.effects(id)
+            store.actions()
             store.results([id])
             store.workers()
             store.attempts(id)
