@@ -22,6 +22,7 @@ from duly.client import Client
 from duly.clock import SYSTEM, Clock
 from duly.codec import Codec
 from duly.config import Settings, did_you_mean, store_url
+from duly.configuring import Configurable
 from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
 from duly.forks import living
@@ -64,7 +65,7 @@ class BoundDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[Task[..., Any], P], R], /) -> Task[P, R]: ...
 
 
-class Duly:
+class Duly(Configurable):
     """An app.
 
     1. Made at import, in the module that a worker is pointed at. Nothing is opened.
@@ -89,6 +90,7 @@ class Duly:
         if not isinstance(name, str) or not name:
             raise ConfigError(f'Duly({name!r}): an app needs a name, usually that of its module: Duly("tasks")')
         stores.load()
+        super().__init__()
         self.name = name
         self.clock = clock
         self.conf = Settings(**settings)

@@ -1,116 +1,32 @@
 """The settings of an app, ``app.conf``: every name, type, range, default and unit in one place.
 
-Names are Celery's, in lower case. A wrong type, a value out of range and an unknown name are refused where
-they are set, with ConfigError.
+Names are Celery's, in lower case; the names of old, in upper case, are understood. A wrong type, a value out of range
+and an unknown name are refused where they are set, with ConfigError. A setting of Celery's that has no effect here is
+kept beside the others (``noted``), with a word in the log; ``duly config check`` says why of each.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
+import logging
 import os
 import re
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
-from duly.celery_names import modern, not_needed
+from duly import checks
+from duly.celery_settings import CELERY_NAMES, modern, readings, reason
+from duly.checks import Check
 from duly.errors import ConfigError
 from duly.job import MAX_PRIORITY
 
 T = TypeVar("T")
-Check = Callable[[Any], Any]
-"""Gives the value to keep, or raises ValueError saying what was expected."""
 
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("expected a text that is not empty")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("expected True or False")
-    return value
-
-
-def _whole(least: int, most: int | None = None) -> Check:
-    def check(value: Any) -> int:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or value < least
-            or (most is not None and value > most)
-        ):
-            raise ValueError(
-                f"expected a whole number of {least} or more" if most is None else f"expected {least} to {most}"
-            )
-        return value
-
-    return check
-
-
-def _seconds(least: float = 0.0) -> Check:
-    def check(value: Any) -> float:
-        if isinstance(value, timedelta):
-            value = value.total_seconds()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
-            raise ValueError(f"expected a number of seconds, {least:g} or more")
-        return float(value)
-
-    return check
-
-
-def _one_of(*values: str) -> Check:
-    def check(value: Any) -> str:
-        if value not in values:
-            raise ValueError(f"expected one of {', '.join(values)}")
-        return str(value)
-
-    return check
-
-
-def _zone(value: Any) -> str:
-    if isinstance(value, ZoneInfo):
-        value = value.key
-    try:
-        ZoneInfo(value)
-    except Exception:  # a wrong type, an unknown name, a path outside the database: all the same to the user
-        raise ValueError('expected a name of the time zone database, like "Europe/Berlin"') from None
-    return str(value)
-
-
-def _annotations(value: Any) -> Mapping[str, Mapping[str, Any]]:
-    if not isinstance(value, Mapping) or not all(
-        isinstance(name, str) and isinstance(options, Mapping) for name, options in value.items()
-    ):
-        raise ValueError('expected options by task name, like {"tasks.add": {"rate_limit": "10/m"}}')
-    return MappingProxyType({name: MappingProxyType(dict(options)) for name, options in value.items()})
-
-
-def _queues(what: str) -> Check:
-    def check(value: Any) -> Mapping[str, int]:
-        from duly.turns import numbered
-
-        return MappingProxyType(numbered(value, what))
-
-    return check
-
-
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ValueError("expected a dict with names as keys")
-    return dict(value)
-
-
-def _maybe(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
+log = logging.getLogger("duly")
 
 
 class Setting(Generic[T]):
@@ -137,14 +53,14 @@ class Setting(Generic[T]):
             checked = self.check(value)
         except ValueError as exc:
             raise ConfigError(f"setting {self.name} = {value!r}: {exc}") from None
-        object.__setattr__(instance, "changed", {**instance.changed, self.name: checked})
+        instance._keep(self.name, checked)
 
 
 class Table(Setting[dict[str, Any]]):
     """A setting that is a dict of its owner's, so that entries may be added to it in place."""
 
     def __init__(self) -> None:
-        super().__init__({}, _table)
+        super().__init__({}, checks.table)
 
     def __get__(self, instance: Settings | None, owner: type) -> Any:
         if instance is None:
@@ -156,129 +72,233 @@ class Table(Setting[dict[str, Any]]):
 class Settings(MutableMapping[str, Any]):
     """``app.conf``: the settings as attributes and as a mapping. Durations are seconds (or a timedelta)."""
 
-    timezone = Setting[str]("UTC", _zone)
+    timezone = Setting[str]("UTC", checks.zone)
     """In which a naive ``eta`` is read, and schedules are computed."""
 
-    store = Setting[str | None](None, _maybe(_text))
+    include = Setting[tuple[str, ...]]((), checks.texts)
+    """Modules of tasks that a worker and the command line import, beside the app's own."""
+
+    imports = Setting[tuple[str, ...]]((), checks.texts)
+    """More of them; Celery has both names."""
+
+    store = Setting[str | None](None, checks.maybe(checks.text))
     """URL of the store. None: ``DULY_STORE`` in the environment, else a file beside the app's module."""
 
-    task_default_queue = Setting[str]("default", _text)
+    task_default_queue = Setting[str]("default", checks.text)
     """The queue of tasks and calls that name none."""
 
-    task_default_priority = Setting[int](0, _whole(0, MAX_PRIORITY))
+    task_default_priority = Setting[int](0, checks.whole(0, MAX_PRIORITY))
     """0 to 9; 9 is run first."""
 
-    task_ignore_result = Setting[bool](False, _flag)
+    task_ignore_result = Setting[bool](False, checks.flag)
     """Keep no return values, of tasks that do not say otherwise."""
 
-    task_always_eager = Setting[bool](False, _flag)
+    task_always_eager = Setting[bool](False, checks.flag)
     """Run tasks at once in the calling process instead of storing jobs; for tests."""
 
-    task_eager_propagates = Setting[bool](False, _flag)
+    task_eager_propagates = Setting[bool](False, checks.flag)
     """With ``task_always_eager``: ``delay`` raises what the task raised, instead of ``get``."""
 
-    task_time_limit = Setting[float | None](None, _maybe(_seconds(0.001)))
+    task_time_limit = Setting[float | None](None, checks.maybe(checks.seconds(0.001)))
     """Seconds after which a running task is killed; None: never."""
 
-    task_soft_time_limit = Setting[float | None](None, _maybe(_seconds(0.001)))
+    task_soft_time_limit = Setting[float | None](None, checks.maybe(checks.seconds(0.001)))
     """Seconds after which SoftTimeLimitExceeded is raised inside the task; None: never."""
 
-    task_max_retries = Setting[int | None](3, _maybe(_whole(0)))
+    task_max_retries = Setting[int | None](3, checks.maybe(checks.whole(0)))
     """How often a task may ask to be run again; None: for ever."""
 
-    task_annotations = Setting[Mapping[str, Mapping[str, Any]]](MappingProxyType({}), _annotations)
+    task_annotations = Setting[Mapping[str, Mapping[str, Any]]](MappingProxyType({}), checks.by_task)
     """Options of tasks by their names, "*" for every task; they stand above those in the code."""
 
-    task_at_most_once = Setting[bool](False, _flag)
+    task_default_rate_limit = Setting[str | float | None](None, checks.rate)
+    """The ``rate_limit`` of tasks that say none."""
+
+    task_at_most_once = Setting[bool](False, checks.flag)
     """A job whose worker died while it ran ends uncertain, instead of being run again."""
 
-    result_expires = Setting[float](86_400.0, _seconds())
-    """Seconds for which succeeded and cancelled jobs are kept: one day."""
+    result_expires = Setting[float | None](86_400.0, checks.keeping)
+    """Seconds for which succeeded and cancelled jobs are kept: one day. None (or 0, as Celery has it): for ever."""
 
-    failed_expires = Setting[float](30 * 86_400.0, _seconds())
-    """Seconds for which failed and uncertain jobs are kept: 30 days."""
+    failed_expires = Setting[float | None](30 * 86_400.0, checks.keeping)
+    """Seconds for which failed and uncertain jobs are kept: 30 days. None or 0: for ever."""
 
     beat_schedule = Table()
     """Recurring work: name to a dict with the keys task, schedule, args, kwargs, options and those of schedules."""
 
-    worker_concurrency = Setting[int | None](None, _maybe(_whole(1)))
+    worker_concurrency = Setting[int | None](None, checks.maybe(checks.whole(1)))
     """Jobs a worker runs at once; None: as many as there are CPUs."""
 
-    worker_queues = Setting[Mapping[str, int]](MappingProxyType({}), _queues("weight"))
+    worker_queues = Setting[Mapping[str, int]](MappingProxyType({}), checks.queues("weight"))
     """The queues a worker serves, each with its weight: {"notify": 4, "crawl": 1}. Empty: the default queue."""
 
-    worker_reserve = Setting[Mapping[str, int]](MappingProxyType({}), _queues("number of slots"))
+    worker_reserve = Setting[Mapping[str, int]](MappingProxyType({}), checks.queues("number of slots"))
     """Slots of a worker that serve one queue only: {"notify": 1}."""
 
-    worker_pool = Setting[str]("process", _one_of("process", "thread", "async"))
+    worker_pool = Setting[str]("process", checks.pool)
     """What runs the jobs: process, thread or async."""
 
-    worker_lease = Setting[float](10.0, _seconds(1.0))
+    worker_lease = Setting[float](10.0, checks.seconds(1.0))
     """Seconds without a sign of life after which a worker's jobs are given to others."""
 
-    worker_poll_interval = Setting[float](1.0, _seconds(0.001))
+    worker_poll_interval = Setting[float](1.0, checks.seconds(0.001))
     """Seconds between looks into the store when no wake-up comes."""
 
-    worker_max_lost = Setting[int](3, _whole(1))
+    worker_max_lost = Setting[int](3, checks.whole(1))
     """A job whose workers died this often fails with WorkerLost."""
 
-    worker_max_tasks_per_child = Setting[int | None](None, _maybe(_whole(1)))
+    worker_max_tasks_per_child = Setting[int | None](None, checks.maybe(checks.whole(1)))
     """Jobs after which an executor process is replaced; None: never."""
 
-    worker_max_memory_per_child = Setting[int | None](None, _maybe(_whole(1)))
+    worker_max_memory_per_child = Setting[int | None](None, checks.maybe(checks.whole(1)))
     """Resident memory in KiB above which an executor process is replaced; None: no limit."""
 
-    worker_cancel_grace = Setting[float](10.0, _seconds())
+    worker_cancel_grace = Setting[float](10.0, checks.seconds())
     """Seconds a cancelled task has for cleaning up before it is killed."""
 
+    changed: Mapping[
+        str, Any
+    ]  # in force and not the default; replaced at each change, so that its identity tells one
+    noted: Mapping[str, Any]  # Celery's settings without effect here
+    sources: dict[str, str]  # by name: the file or option that said it, if it was not the code
+    _given: Mapping[str, Any]
+    _defaults: Mapping[str, Any]  # what add_defaults said: counts where nothing is given
+
     def __init__(self, **settings: Any) -> None:
-        # what was set, by name; replaced at each change, so that its identity says whether anything changed
-        self.changed: Mapping[str, Any]
-        object.__setattr__(self, "changed", {})
+        for field in ("changed", "noted", "sources", "_given", "_defaults"):
+            self._start(field, {})
         self.update(settings)
 
+    def _start(self, field: str, value: Any) -> None:
+        object.__setattr__(self, field, value)
+
+    def _keep(self, name: str, value: Any) -> None:
+        """From a Setting: its checked value."""
+        self.sources.pop(name, None)
+        self._start("_given", {**self._given, name: value})
+        self._start("changed", {**self._defaults, **self._given})
+
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(_known(name), value)
+        now = modern(name, NAMES)
+        if now in NAMES:
+            super().__setattr__(now, value)
+        elif (why := reason(now)) is not None:
+            self._start("noted", {**self.noted, now: value})
+            log.info("setting %s has no effect here: %s", now, why)
+        else:
+            raise NoSetting(unknown(name))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise ConfigError(_unknown(name))
+        now = modern(name, NAMES)
+        if now in NAMES:
+            return getattr(self, now)
+        if now in self.noted:
+            return self.noted[now]
+        raise NoSetting(unknown(name))
 
     def __getitem__(self, name: str) -> Any:
-        if name not in NAMES:
-            raise KeyError(_unknown(name))
-        return getattr(self, name)
+        try:
+            return getattr(self, name) if modern(name, NAMES) in NAMES else self.noted[modern(name, NAMES)]
+        except KeyError:
+            raise KeyError(unknown(name)) from None
 
     def __setitem__(self, name: str, value: Any) -> None:
         setattr(self, name, value)
 
     def __delitem__(self, name: str) -> None:
-        kept = {key: value for key, value in self.changed.items() if key != _known(name)}
-        object.__setattr__(self, "changed", kept)
+        now = modern(name, NAMES)
+        if now not in NAMES and now not in self.noted:
+            raise NoSetting(unknown(name))
+        for layer in ("_given", "noted"):
+            self._start(layer, {key: value for key, value in getattr(self, layer).items() if key != now})
+        self._start("changed", {**self._defaults, **self._given})
 
     def __iter__(self) -> Iterator[str]:
-        return iter(NAMES)
+        return iter((*NAMES, *self.noted))
 
     def __len__(self) -> int:
-        return len(NAMES)
+        return len(NAMES) + len(self.noted)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.changed.items())})"
+
+    def update(self, *others: Any, **settings: Any) -> None:
+        """As a dict's. Upper-case names that are nobody's here (the rest of a Flask configuration) are left alone."""
+        for name, value in dict(*others, **settings).items():
+            if exists(modern(name, NAMES)) or not name.isupper() or is_slip(name):
+                self[name] = value
+
+    def add_defaults(self, defaults: Mapping[str, Any]) -> None:
+        """Settings that count where nothing else is given, now or later. Raises ConfigError."""
+        checked = Settings(**{str(name): value for name, value in defaults.items()})
+        self._start("_defaults", {**self._defaults, **checked.changed})
+        self._start("noted", {**checked.noted, **self.noted})
+        self._start("changed", {**self._defaults, **self._given})
+
+    def table(self, with_defaults: bool = False, censored: bool = True) -> dict[str, Any]:
+        """The settings in force by name: those that were set, or all. ``censored``: without passwords."""
+        values = {name: self[name] for name in self if with_defaults or name in self.changed or name in self.noted}
+        return {name: censor(name, value) for name, value in values.items()} if censored else values
+
+    def humanize(self, with_defaults: bool = False, censored: bool = True) -> str:
+        """:meth:`table` as text, a setting a line."""
+        return "\n".join(f"{name}: {value!r}" for name, value in self.table(with_defaults, censored).items())
+
+
+class NoSetting(ConfigError, AttributeError):
+    """No setting has that name; an AttributeError too, so that hasattr and getattr with a default work."""
 
 
 NAMES = tuple(name for name, value in vars(Settings).items() if isinstance(value, Setting))
 """Every setting, in the order they are written down."""
 
 
-def _known(name: str) -> str:
-    if name not in NAMES:
-        raise ConfigError(_unknown(name))
-    return name
+_SURE = 0.8  # how alike two names are when one is a slip of the pen for the other
 
 
-def _unknown(name: str) -> str:
-    return f"no setting {name!r}{not_needed(name) or did_you_mean(modern(name), NAMES)}"
+def exists(name: str) -> bool:
+    """Whether it is a setting, or one of Celery's without effect here."""
+    return name in NAMES or reason(name) is not None
+
+
+def is_slip(name: str) -> bool:
+    """Whether a name that is no setting is written nearly like one, and not somebody else's (Flask's, Django's)."""
+    if name.isupper() and not name.startswith(("CELERY", "BROKER")):
+        return False
+    return any(
+        difflib.get_close_matches(each, (*NAMES, *CELERY_NAMES), n=1, cutoff=_SURE) for each in _readings(name)
+    )
+
+
+def unknown(name: str) -> str:
+    """The error of a name that is no setting, with the one it is near to."""
+    if (why := reason(modern(name, NAMES))) is not None:
+        return f"setting {name!r} is not set; it is Celery's and has no effect here: {why}"
+    hints = (did_you_mean(each, (*NAMES, *CELERY_NAMES)) for each in _readings(name))
+    return f"no setting {name!r}{next(filter(None, hints), '')}"
+
+
+def _readings(name: str) -> list[str]:
+    return readings(name) if name != name.lower() else [name]
+
+
+_SECRET = re.compile(r"passw|secret|token|credential|(?<!routing_)key\b|_key$|auth")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s@:]*):([^/\s@]+)@")
+
+
+def censor(name: str, value: Any) -> Any:
+    """A setting's value without passwords: in URLs, and whole where the name says that it is secret."""
+    if isinstance(value, str):
+        if name not in NAMES and _SECRET.search(name.lower()):
+            return "********"
+        return _PASSWORD_IN_URL.sub(r"\1:********@", value)
+    if isinstance(value, Mapping):
+        return {key: censor(f"{name}.{key}", each) for key, each in value.items()}
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return type(value)(censor(name, each) for each in value)
+    return value
 
 
 def did_you_mean(name: str, names: Any) -> str:

@@ -22,7 +22,8 @@ def declared(tasks: Iterable[Task[..., Any]]) -> list[Limit]:
     limits hold for each key by itself."""
     limits = []
     for task in tasks:
-        rate, per = parse_rate(task.options.get("rate_limit")) or (None, 0)
+        default = task.app.conf.task_default_rate_limit
+        rate, per = parse_rate(task.options.get("rate_limit", default)) or (None, 0)
         concurrency = task.options.get("max_concurrency")
         if rate is None and concurrency is None:
             continue

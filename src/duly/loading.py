@@ -17,6 +17,8 @@ import sys
 import traceback
 from types import ModuleType, TracebackType
 
+import msgspec
+
 from duly.app import Duly
 from duly.config import did_you_mean
 from duly.errors import ConfigError
@@ -25,10 +27,21 @@ _ATTRIBUTES = ("app", "duly", "celery")
 _SUBMODULES = ("tasks", "app", "duly", "celery")
 
 
-def load_app(spec: str, store: str | None = None) -> Duly:
-    """The app of ``spec``; the working directory counts as a place of modules. Raises ConfigError.
+class Overrides(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says of an app; it counts more than the app's code."""
 
-    ``store``: a URL to be used instead of the app's own, from the first use on.
+    config: str | None = None  # a module of settings
+    settings: tuple[str, ...] = ()  # "worker.concurrency=4"
+    include: tuple[str, ...] = ()  # more modules of tasks
+
+
+NO_OVERRIDES = Overrides()
+
+
+def load_app(spec: str, store: str | None = None, overrides: Overrides = NO_OVERRIDES) -> Duly:
+    """The app of ``spec``, with all its modules of tasks; the working directory counts as a place of modules.
+
+    ``store``: a URL to be used instead of the app's own, from the first use on. Raises ConfigError.
     """
     name, colon, attribute = spec.partition(":")
     name = _as_module(name)
@@ -47,10 +60,24 @@ def load_app(spec: str, store: str | None = None) -> Duly:
     if store is not None:
         app.use_store(store)
     try:
+        _override(app, overrides)
+    except ConfigError as exc:
+        raise type(exc)(f"app {app.name}: {exc}") from None
+    for each in app.task_modules():
+        _import(each)
+    try:
         app.check()
     except ConfigError as exc:
         raise type(exc)(f"app {app.name}, {_where(module)}: {exc}") from None
     return app
+
+
+def _override(app: Duly, overrides: Overrides) -> None:
+    if overrides.config is not None:
+        app.config_from_object(overrides.config)
+    app.config_from_cmdline(overrides.settings)
+    if overrides.include:
+        app.conf.include = (*app.conf.include, *overrides.include)
 
 
 def _as_module(name: str) -> str:

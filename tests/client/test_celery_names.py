@@ -5,30 +5,6 @@ from __future__ import annotations
 import pytest
 
 from duly import ConfigError, Duly
-from duly.celery_names import reason
-from duly.config import NAMES, Settings
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("broker_url", "there is no broker"), ("result_backend", "results are kept in the store"),
-        ("task_acks_late", "until it has ended"), ("CELERY_TASK_SERIALIZER", "JSON"), ("include", "-A names"),
-        ("worker_prefetch_multiplier", "no number to choose"), ("visibility_timeout", "worker_lease"),
-        ("task_routes", "@app.task(queue="), ("broker_transport_options", "worker_lease"),
-    ],
-)  # fmt: skip
-def test_a_setting_of_celery_is_refused_with_the_reason(name: str, why: str) -> None:
-    with pytest.raises(ConfigError) as told:
-        Duly("x", **{name: "y"})
-    assert f"no setting {name!r}; it is Celery's and not needed here: " in str(told.value)
-    assert why in str(told.value)
-    assert "did you mean" not in str(told.value)
-
-
-def test_an_old_upper_case_name_of_a_setting_there_is() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'timezone'"):
-        Settings(CELERY_TIMEZONE="UTC")
 
 
 @pytest.mark.parametrize(
@@ -47,10 +23,6 @@ def test_an_option_of_celerys_calls_is_refused_with_the_reason(app: Duly) -> Non
 
     with pytest.raises(TypeError, match="no option 'link'; it is Celery's and not needed here: call the next task"):
         add.apply_async((1,), link="other")  # type: ignore[call-arg]
-
-
-def test_the_table_names_nothing_that_duly_has(app: Duly) -> None:
-    assert [name for name in NAMES if reason(name)] == []
 
 
 # -- a soft limit that can never be reached ------------------------------------------------------

@@ -32,7 +32,8 @@ def test_defaults_and_both_ways_in() -> None:
     [
         ("worker_lease", 0), ("worker_lease", "10"), ("worker_lease", True), ("worker_lease", float("nan")),
         ("task_default_priority", 10), ("task_always_eager", 1), ("timezone", "Mars/Base"), ("timezone", 3),
-        ("worker_pool", "prefork"), ("task_default_queue", ""), ("worker_concurrency", 0), ("task_max_retries", -1),
+        ("worker_pool", "solo"),
+        ("worker_pool", "gevent"), ("task_default_queue", ""), ("worker_concurrency", 0), ("task_max_retries", -1),
         ("task_time_limit", 0), ("store", ""),
     ],
 )  # fmt: skip
@@ -51,6 +52,7 @@ def test_unknown_names_are_refused() -> None:
         lambda: conf.update(worker_leese=1),
         lambda: setattr(conf, "worker_leese", 1),
         lambda: conf.worker_leese,
+        lambda: conf.__delitem__("worker_leese"),
         lambda: Settings(worker_leese=1),
     ):
         with pytest.raises(ConfigError, match="did you mean 'worker_lease'"):

@@ -78,8 +78,8 @@ def prune(session: Session, older_than: str | None, failed_older_than: str | Non
     What is not said comes from the app's settings result_expires and failed_expires (1 day, 30 days).
     """
     now = session.store.now()
-    before = now - _age(session, older_than, "--older-than", "result_expires")
-    failed_before = now - _age(session, failed_older_than, "--failed-older-than", "failed_expires")
+    before = _before(session, now, older_than, "--older-than", "result_expires")
+    failed_before = _before(session, now, failed_older_than, "--failed-older-than", "failed_expires")
     gone = 0
     while True:
         some = session.store.prune(before, failed_before, PRUNE_BATCH)
@@ -92,11 +92,11 @@ def prune(session: Session, older_than: str | None, failed_older_than: str | Non
         session.print(f"Pruned {plural(gone, 'job')}.")
 
 
-def _age(session: Session, given: str | None, option: str, setting: str) -> int:
-    """How long finished jobs are kept, in µs."""
+def _before(session: Session, now: int, given: str | None, option: str, setting: str) -> int:
+    """The instant, in µs, before which finished jobs are old."""
     from duly.config import Settings
 
     if given is not None:
-        return session.span(given, option)
+        return now - session.span(given, option)
     conf = session.app.conf if session.app_spec is not None else Settings()
-    return int(conf[setting] * 1_000_000)
+    return now - int(conf[setting] * 1_000_000) if conf[setting] is not None else 0
