@@ -25,6 +25,7 @@ from duly.errors import ConfigError
 
 _ATTRIBUTES = ("app", "duly", "celery")
 _SUBMODULES = ("tasks", "app", "duly", "celery")
+_BROKEN = "module {!r} cannot be imported; the error is in it, or in what it imports"
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ def load_app(spec: str, store: str | None = None, overrides: Overrides = NO_OVER
         )
     if store is not None:
         app.use_store(store)
+    _meet_django(app)
     try:
         _override(app, overrides)
     except ConfigError as exc:
@@ -85,6 +87,20 @@ def _as_module(name: str) -> str:
     if name.endswith(".py"):
         name = name[:-3].removeprefix("./").replace("/", ".")
     return name
+
+
+def _meet_django(app: Duly) -> None:
+    """Where ``DJANGO_SETTINGS_MODULE`` is set, the app is a Django project's: its jobs run inside of Django."""
+    if not os.environ.get("DJANGO_SETTINGS_MODULE") or importlib.util.find_spec("django") is None:
+        return
+    adopt = _import("duly.contrib.django.connections").adopt
+    try:
+        adopt(app)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as exc:
+        settings = os.environ["DJANGO_SETTINGS_MODULE"]
+        raise ConfigError(_theirs(f"Django cannot be set up with the settings {settings!r}", exc)) from None
 
 
 def _attribute(module: ModuleType, attribute: str) -> Duly:
@@ -132,11 +148,11 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as exc:
         if exc.name is not None and (name == exc.name or name.startswith(exc.name + ".")):
             raise ConfigError(_not_found(name, exc.name)) from None
-        raise ConfigError(_theirs(name, exc)) from None
+        raise ConfigError(_theirs(_BROKEN.format(name), exc)) from None
     except ConfigError as exc:
         raise type(exc)(_placed(exc)) from None
     except (Exception, SystemExit) as exc:
-        raise ConfigError(_theirs(name, exc)) from None
+        raise ConfigError(_theirs(_BROKEN.format(name), exc)) from None
 
 
 def _not_found(name: str, missing: str) -> str:
@@ -153,13 +169,13 @@ def _not_found(name: str, missing: str) -> str:
     return f"no module {name!r}: there is no {looked}{did_you_mean(last, names)}"
 
 
-def _theirs(name: str, exc: BaseException) -> str:
-    """The error with the traceback from the first frame that is neither duly's nor the import system's."""
+def _theirs(what: str, exc: BaseException) -> str:
+    """What went wrong, with the traceback from the first frame that is neither duly's nor the import system's."""
     at: TracebackType | None = exc.__traceback__
     while at is not None and _is_machinery(at.tb_frame.f_code.co_filename):
         at = at.tb_next
     text = "".join(traceback.format_exception(type(exc), exc, at, chain=True)).rstrip()
-    return f"module {name!r} cannot be imported; the error is in it, or in what it imports:\n{text}"
+    return f"{what}:\n{text}"
 
 
 def _placed(exc: ConfigError) -> str:

@@ -13,7 +13,7 @@ import itertools
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack, get_args
 
 import msgspec
 
@@ -35,6 +35,7 @@ from duly.codec import Codec
 from duly.config import did_you_mean
 from duly.errors import ConfigError, RetriesExhausted, Retry
 from duly.job import Flag, Job, Progress, WhenLate, new_id
+from duly.oncommit import OnCommit
 from duly.rates import parse_rate
 from duly.request import Request, current
 from duly.result import AsyncResult
@@ -78,7 +79,7 @@ class TaskOptions(TypedDict, total=False):
     limit_key: Callable[..., object] | None  # called with the arguments; both limits then hold for each key by itself
 
 
-class Task(Generic[P, R]):
+class Task(OnCommit[P, R]):
     """One registered function. Made by ``@app.task``; shared by all threads, and immutable after that.
 
     Calling it runs the function here and now; ``delay`` and ``apply_async`` store a job.

@@ -30,11 +30,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     sys.exit(run(args))
 
 
-def run(args: Sequence[str] | None) -> int:
-    """One command line from its words to its exit status."""
+def run(args: Sequence[str] | None, name: str = "duly") -> int:
+    """One command line from its words to its exit status. ``name``: of the command in its help."""
     session = Session()
     try:
-        status = _run(session, args)
+        status = _run(session, args, name)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would try it again
@@ -44,11 +44,11 @@ def run(args: Sequence[str] | None) -> int:
     return status
 
 
-def _run(session: Session, args: Sequence[str] | None) -> int:
+def _run(session: Session, args: Sequence[str] | None, name: str) -> int:
     words = list(sys.argv[1:] if args is None else args)
     try:
         _check_words(words)
-        status = Root().main(words, prog_name="duly", obj=session, standalone_mode=False)
+        status = Root().main(words, prog_name=name, obj=session, standalone_mode=False)
     except click.Abort as abort:
         if abort.__cause__ is None:  # at a question, whose line is not ended yet
             click.echo(err=True)
