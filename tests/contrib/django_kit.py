@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tests.servers.process import free_port
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1] / "examples" / "django_reminders"
@@ -29,12 +30,6 @@ def eventually(what: Callable[[], T], patience: float = PATIENCE) -> T:
         assert time.monotonic() < end, f"did not happen within {patience} s: {what}"
         time.sleep(0.01)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Started:
