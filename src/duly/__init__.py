@@ -21,12 +21,14 @@ from duly.errors import (
     DulyError,
     DuplicateKey,
     EncodeError,
+    Ignore,
     JobCancelled,
     JobError,
     JobFailed,
     JobTooLate,
     JobUncertain,
     JobUnknown,
+    Reject,
     RetriesExhausted,
     Retry,
     SoftTimeLimitExceeded,
@@ -41,6 +43,7 @@ from duly.errors import (
 )
 from duly.job import Filter
 from duly.result import AsyncResult
+from duly.shared import current_app, current_task, shared_task
 from duly.sync import Appointment, SyncReport
 from duly.task import AsyncTask, Task
 
@@ -58,12 +61,14 @@ __all__ = [
     "DuplicateKey",
     "EncodeError",
     "Filter",
+    "Ignore",
     "JobCancelled",
     "JobError",
     "JobFailed",
     "JobTooLate",
     "JobUncertain",
     "JobUnknown",
+    "Reject",
     "RetriesExhausted",
     "Retry",
     "SoftTimeLimitExceeded",
@@ -77,4 +82,7 @@ __all__ = [
     "TaskNotRegistered",
     "TimeLimitExceeded",
     "WorkerLost",
+    "current_app",
+    "current_task",
+    "shared_task",
 ]

@@ -8,14 +8,13 @@ import logging
 import os
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from types import FrameType, MappingProxyType
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 from zoneinfo import ZoneInfo
 
-from duly import periodic
+from duly import periodic, shared
 from duly import store as stores
 from duly.call import CallOptions, Defaults, check_parts, due_of, make_job
 from duly.client import Client
@@ -27,18 +26,21 @@ from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
 from duly.forks import living
 from duly.job import Answer, Change, Filter, Flag, Job, Page, Schedule
+from duly.making import default_name, fit_task, make_task
 from duly.messages import OnLate
 from duly.periodic import Periodic, PeriodicOptions, Schedules
-from duly.result import AsyncResult
+from duly.result import AsyncResult, EagerResult
 from duly.store.contract import Order, Store
 from duly.sync import Appointment, SyncReport, sync
-from duly.task import AsyncTask, Task, TaskOptions, default_name, make_task
+from duly.task import AsyncTask, Task
+from duly.task_options import TaskOptions
 from duly.waiting import Watcher
 from duly.why import why
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=Task[..., Any])
 
 EVERY_JOB = Filter()
 
@@ -74,6 +76,15 @@ class Duly(Configurable):
     4. ``close`` lets go of it; a later call opens it again.
     """
 
+    result_type: type[AsyncResult[Any]] = AsyncResult
+    """What its calls give; with ``eager_result_type``, for an app of other words (``duly.celery``)."""
+    eager_result_type: type[EagerResult[Any]] = EagerResult
+
+    task_class: type[Task[..., Any]] = Task
+    """The class of its tasks that name no ``base``."""
+
+    _as_current = True  # a new app is the current one
+
     def __init__(
         self,
         name: str,
@@ -104,9 +115,9 @@ class Duly(Configurable):
         self._warned: set[str] = set()  # names of tasks that send_task has warned of
         self._lock = threading.RLock()  # a signal handler may call while the store is being opened
         self._store: Store | None = None
-        _apps.add(self)
         self.client = Client(lambda: self.store)
         self.watcher = Watcher(lambda: self.store, clock)
+        shared.announce(self, self._as_current)
 
     def __repr__(self) -> str:
         return f"<Duly {self.name}>"
@@ -135,6 +146,10 @@ class Duly(Configurable):
     def now(self) -> int:
         """The store's clock, microseconds UTC."""
         return self.store.now()
+
+    def set_current(self) -> None:
+        """Make this the app that ``current_app`` and shared tasks stand for."""
+        shared.make_current(self)
 
     def close(self) -> None:
         """Let go of the store and end the threads that serve it; the next call opens it again."""
@@ -175,23 +190,46 @@ class Duly(Configurable):
     @overload
     def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, *, bind: Literal[True], **options: Unpack[TaskOptions]) -> BoundDecorator: ...
+    def task(
+        self, *, bind: Literal[True], base: type[Task[..., Any]] | None = None, **options: Unpack[TaskOptions]
+    ) -> BoundDecorator: ...
     @overload
-    def task(self, *, bind: Literal[False] = False, **options: Unpack[TaskOptions]) -> Decorator: ...
+    def task(
+        self,
+        *,
+        bind: Literal[False] = False,
+        base: type[Task[..., Any]] | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Decorator: ...
     def task(  # type: ignore[misc]  # mypy takes the unpacked options for required ones
-        self, fn: Callable[..., Any] | None = None, /, *, bind: bool = False, **options: Unpack[TaskOptions]
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        bind: bool = False,
+        base: type[Task[..., Any]] | None = None,
+        **options: Unpack[TaskOptions],
     ) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", max_retries=5)``.
 
+        ``base``: the class of this task, a subclass of Task (its hooks and attributes, docs/tasks.md).
         With ``bind=True`` the function's first parameter is the task itself, whose ``request``, ``retry()``,
         ``progress()`` and ``effect()`` belong to the running job. Options: TaskOptions. Raises ConfigError for wrong
         options, and for a second function under the name of another.
         """
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
-            return self._register(make_task(self, function, bind, options))
+            return self._register(make_task(self, function, bind, base or self.task_class, options))
 
         return register if fn is None else register(fn)
+
+    def register_task(self, task: T | type[T]) -> T:
+        """Register a task that is a class with a ``run``: ``fetch = app.register_task(Fetch())``; gives the task.
+
+        Raises ConfigError as :meth:`task` does.
+        """
+        made = task() if isinstance(task, type) else task
+        return cast(T, self._register(fit_task(self, made)))
 
     def _register(self, task: Task[..., Any]) -> Task[..., Any]:
         old = self._registry.get(task.name)
@@ -247,7 +285,7 @@ class Duly(Configurable):
         if name not in self._warned and (slip := self.slip(name)):
             self._warned.add(name)
             log.warning("send_task: %s; its jobs wait for a worker that knows it", slip)
-        return AsyncResult(self.client.enqueue(self.make_job(name, args, kwargs or {}, options)).id, self)
+        return self.AsyncResult(self.client.enqueue(self.make_job(name, args, kwargs or {}, options)).id)
 
     def make_job(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
         """The job of a call by name, not stored. Raises what :meth:`Task.delay` does, but no StoreError."""
@@ -299,7 +337,7 @@ class Duly(Configurable):
 
     def AsyncResult(self, id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
         """The job of that id."""
-        return AsyncResult(id, self)
+        return self.result_type(id, self)
 
     def jobs(
         self,
@@ -359,12 +397,9 @@ def _origin(fn: Callable[..., Any]) -> tuple[str, str]:
     return (code.co_filename if code else str(fn.__module__), getattr(fn, "__qualname__", repr(fn)))
 
 
-_apps: weakref.WeakSet[Duly] = weakref.WeakSet()
-
-
 def _after_fork() -> None:
     """A thread of the parent may have been opening its store; in the child nobody would ever let go of the lock."""
-    for app in living(_apps):
+    for app in living(shared.apps):
         app._lock = threading.RLock()
 
 

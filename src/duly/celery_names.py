@@ -17,7 +17,6 @@ _REASONS = {
     "acks_late": _ACKS,
     "acks_on_failure_or_timeout": _ACKS,
     "backend": _BACKEND,
-    "base": "a task is a function; what tasks share is an ordinary function or decorator",
     "compression": _JSON,
     "connection": _BROKER,
     "exchange": _ROUTES,

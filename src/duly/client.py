@@ -25,9 +25,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from duly import publishing
 from duly.errors import ConfigError, DuplicateKey, StoreError
 from duly.forks import living
 from duly.job import Enqueued, Job
+from duly.signals import PUBLISHING
 from duly.store.contract import Store
 
 BULK = 1_000
@@ -95,6 +97,14 @@ class Client:
 
     def enqueue(self, job: Job) -> Enqueued:
         """Store one job. Raises StoreError and DuplicateKey."""
+        if PUBLISHING.live:
+            job = publishing.before(job)
+        answer = self._enqueue(job)
+        if PUBLISHING.live:
+            publishing.after(job)
+        return answer
+
+    def _enqueue(self, job: Job) -> Enqueued:
         thread = threading.get_ident()
         if thread in self._calling:  # a signal handler, which interrupted this very function
             return self._store().enqueue([job])[0]
@@ -157,13 +167,20 @@ class Client:
     def enqueue_bulk(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Store many jobs, BULK at a time. DuplicateKey leaves those of earlier transactions stored."""
         store = self._store()
+        if PUBLISHING.live:
+            jobs = [publishing.before(job) for job in jobs]
         answers: list[Enqueued] = []
         for start in range(0, len(jobs), BULK):
             answers += store.enqueue(jobs[start : start + BULK])
+        if PUBLISHING.live:
+            for job in jobs:
+                publishing.after(job)
         return answers
 
     async def aenqueue(self, job: Job) -> Enqueued:
         """:meth:`enqueue` for coroutines; the event loop is never blocked."""
+        if PUBLISHING.live:
+            job = publishing.before(job)
         ticket = _AsyncTicket(job, asyncio.get_running_loop())
         with self._lock:
             if self._inbox is None:
@@ -172,7 +189,10 @@ class Client:
                 thread.start()
                 self._inbox = _Inbox(inbox, thread)
             self._inbox.queue.put(ticket)  # under the lock: nothing comes in after the None of ``close``
-        return await ticket.future
+        answer = await ticket.future
+        if PUBLISHING.live:
+            publishing.after(job)
+        return answer
 
     def close(self) -> None:
         """End the thread, once it has written what it was given. Whoever calls meanwhile gets a thread of its own."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from duly import hooks, signals
+from duly.errors import Ignore, Reject
 from duly.failure import encode_error
 from duly.job import Flag, Job, Lease, Result, State
 from duly.request import Request, current
@@ -22,35 +24,43 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def run(task: Task[..., R], job: Job) -> EagerResult[R]:
-    """Run ``job`` to its end, here. Raises the task's exception with ``task_eager_propagates``."""
+def run(task: Task[..., R], job: Job, throw: bool | None = None) -> EagerResult[R]:
+    """Run ``job`` to its end, here. Raises the task's exception if ``throw`` (None: by the setting)."""
     request = Request(task, _lease(job), None, task.app.clock)
+    watched = hooks.overridden(task) or signals.TASKS.live
     while True:
+        args, kwargs = task.codec.decode_args(job.args)
+        token = current.set(request)
         try:
-            value = _attempt(task, request)
+            if watched:
+                hooks.begin(task, request, args, kwargs)
+            value = _finish(task.entry(*args, **kwargs)) if task.is_async else task.entry(*args, **kwargs)
             data = None if job.flags & Flag.IGNORE_RESULT else task.codec.encode_result(value)
+            if watched:
+                hooks.succeeded(task, request, args, kwargs, value)
+            return _ended(task, request, State.SUCCEEDED, result=data)
+        except Ignore as exc:
+            if watched:
+                hooks.ignored(task, request, args, kwargs, exc)
+            state = State.FAILED if isinstance(exc, Reject) else State.CANCELLED
+            return _ended(task, request, state, error=encode_error(exc))
         except Exception as exc:
-            if task.retry_for(exc, request) is not None:
-                request = _again(request)
-                continue
-            if task.app.conf.task_eager_propagates:
-                raise
-            return _ended(task, request, State.FAILED, error=encode_error(exc))
-        return _ended(task, request, State.SUCCEEDED, result=data)
+            again = task.retry_for(exc, request)
+            if watched:
+                end = hooks.failed if again is None else hooks.retried
+                end(task, request, args, kwargs, exc if again is None else again.cause or again)
+            if again is None:
+                if task.app.conf.task_eager_propagates if throw is None else throw:
+                    raise
+                return _ended(task, request, State.FAILED, error=encode_error(exc))
+        finally:
+            current.reset(token)
+        request = _again(request)
 
 
 async def arun(task: Task[..., R], job: Job) -> EagerResult[R]:
     """:func:`run` beside the event loop."""
     return await asyncio.to_thread(run, task, job)
-
-
-def _attempt(task: Task[..., Any], request: Request) -> Any:
-    args, kwargs = task.codec.decode_args(request.lease.args)
-    token = current.set(request)
-    try:
-        return _finish(task.run(*args, **kwargs)) if task.is_async else task.run(*args, **kwargs)
-    finally:
-        current.reset(token)
 
 
 def _finish(coroutine: Any) -> Any:
@@ -84,7 +94,7 @@ def _ended(
     task: Task[..., R], request: Request, state: State, result: bytes | None = None, error: bytes | None = None
 ) -> EagerResult[R]:
     lease = request.lease
-    return EagerResult(
+    return task.app.eager_result_type(
         task.app,
         task,
         Result(

@@ -14,6 +14,8 @@
     ├── DuplicateKey           on_conflict="error" and a live job holds the key
     ├── StaleLease             the lease was lost: the job was rescued and may run elsewhere
     ├── Retry                  raised by self.retry() to leave the task; not an error
+    ├── Ignore                 raised by a task: this job is to end without a result, cancelled
+    │   └── Reject             raised by a task: it cannot be done (failed), or not by this worker (requeue=True)
     └── JobError               what AsyncResult.get() raises when the job has no result to give
         ├── JobFailed          the task's exception cannot be rebuilt here; its text and traceback are inside
         ├── JobCancelled       the job was cancelled, or expired before it could start
@@ -84,6 +86,25 @@ class DuplicateKey(DulyError):
 
 class StaleLease(DulyError):
     """This attempt lost its lease: the job was given back and may be running elsewhere."""
+
+
+class Ignore(DulyError):
+    """Raised by a task: nothing more is to be done. The job ends cancelled; it is no failure, and is not retried."""
+
+
+class Reject(Ignore):
+    """Raised by a task: the job cannot be done and ends failed, whatever ``autoretry_for`` says.
+
+    With ``requeue`` it waits again instead, for a second and then longer each time, and counts as no retry.
+    """
+
+    def __init__(self, reason: object = None, requeue: bool = False) -> None:
+        super().__init__(reason, requeue)
+        self.reason = reason
+        self.requeue = requeue
+
+    def __str__(self) -> str:
+        return "rejected by the task" if self.reason is None else str(self.reason)
 
 
 class JobError(DulyError):

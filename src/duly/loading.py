@@ -19,6 +19,7 @@ from types import ModuleType, TracebackType
 
 import msgspec
 
+from duly import signals
 from duly.app import Duly
 from duly.config import did_you_mean
 from duly.errors import ConfigError
@@ -65,6 +66,7 @@ def load_app(spec: str, store: str | None = None, overrides: Overrides = NO_OVER
         _override(app, overrides)
     except ConfigError as exc:
         raise type(exc)(f"app {app.name}: {exc}") from None
+    signals.import_modules.send(app)
     for each in app.task_modules():
         _import(each)
     try:

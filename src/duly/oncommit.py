@@ -57,4 +57,4 @@ class OnCommit(Generic[P, R]):
         except ImportError:
             raise RuntimeError("on_commit waits for a Django transaction, and Django is not installed") from None
         transaction.on_commit(lambda: self._send(job))
-        return AsyncResult(job.id, self.app, self)  # type: ignore[arg-type]  # a Task, of which this is a part
+        return self.app.result_type(job.id, self.app, self)  # type: ignore[arg-type]  # a Task, of which this is a part

@@ -6,6 +6,7 @@ The executor (or the eager runner) makes a Request for each attempt and sets it 
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
@@ -18,13 +19,18 @@ from duly import retry
 from duly.clock import MICROS, SYSTEM, Clock, from_micros
 from duly.codec import Slot, decode_value, resolve_hints
 from duly.errors import StaleLease
-from duly.job import Lease, Options, Progress
+from duly.job import Flag, Lease, Options, Progress
 from duly.store.contract import Store
 
 if TYPE_CHECKING:
     from duly.task import Task
 
 T = TypeVar("T")
+
+HOST = socket.gethostname()
+
+worker_name = HOST
+"""``name@host`` of the worker whose executor this process is; else the host alone."""
 
 PROGRESS_INTERVAL = 0.25
 """Seconds between two writes of a task's progress; the last one always reaches the store with the outcome."""
@@ -46,7 +52,7 @@ class Request:
         self.progress: bytes | None = None  # JSON of the latest Progress; the executor puts it in the Outcome
         self.over = False  # the attempt has ended; what it left running may go on using this
         self.rng: retry.Rng = random
-        self._task = task
+        self.of_task = task
         self._clock = clock
         self._next_save = -1.0  # monotonic; progress before that stays in memory
         self._effects: dict[str, bytes] = {}  # of an eager run
@@ -92,13 +98,13 @@ class Request:
     @property
     def eta(self) -> datetime:
         """``due``, in the app's time zone."""
-        return from_micros(self.lease.due, self._task.app.zone)
+        return from_micros(self.lease.due, self.of_task.app.zone)
 
     @property
     def expires(self) -> datetime | None:
         """When the job would have expired, in the app's time zone."""
         at = self.lease.expires
-        return None if at is None else from_micros(at, self._task.app.zone)
+        return None if at is None else from_micros(at, self.of_task.app.zone)
 
     @property
     def is_eager(self) -> bool:
@@ -107,7 +113,7 @@ class Request:
 
     @cached_property
     def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        return self._task.codec.decode_args(self.lease.args)
+        return self.of_task.codec.decode_args(self.lease.args)
 
     @property
     def args(self) -> list[Any]:
@@ -133,17 +139,59 @@ class Request:
     @property
     def max_retries(self) -> int | None:
         """How often this job may be retried; None: for ever."""
-        return self._task.max_retries if self.options.max_retries is None else self.options.max_retries
+        return self.of_task.max_retries if self.options.max_retries is None else self.options.max_retries
 
     @property
     def soft_time_limit(self) -> float | None:
         """Seconds until SoftTimeLimitExceeded; None: never."""
-        return self._task.soft_time_limit if self.options.soft_time_limit is None else self.options.soft_time_limit
+        return self.of_task.soft_time_limit if self.options.soft_time_limit is None else self.options.soft_time_limit
 
     @property
     def time_limit(self) -> float | None:
         """Seconds until the task is killed; None: never."""
-        return self._task.time_limit if self.options.time_limit is None else self.options.time_limit
+        return self.of_task.time_limit if self.options.time_limit is None else self.options.time_limit
+
+    # -- more of Celery's words ------------------------------------------------------------------
+
+    called_directly = False
+    """Whether the task was called as a function, in no job."""
+
+    @property
+    def hostname(self) -> str:
+        """``name@host`` of the worker."""
+        return worker_name
+
+    @property
+    def delivery_info(self) -> dict[str, Any]:
+        """Queue, priority and whether this is not the first attempt, under Celery's names."""
+        return {
+            "exchange": "",
+            "routing_key": self.queue,
+            "priority": self.priority,
+            "redelivered": self.lost > 0,
+            "is_eager": self.is_eager,
+        }
+
+    @property
+    def timelimit(self) -> tuple[float | None, float | None]:
+        """(hard, soft), seconds."""
+        return self.time_limit, self.soft_time_limit
+
+    @property
+    def correlation_id(self) -> str:
+        """The job's id."""
+        return self.id
+
+    @property
+    def ignore_result(self) -> bool:
+        """Whether the return value is not kept."""
+        return bool(self.lease.flags & Flag.IGNORE_RESULT)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field by its name, else a header of the call, else ``default``."""
+        return getattr(self, name) if hasattr(type(self), name) else self.headers.get(name, default)
+
+    # -- services --------------------------------------------------------------------------------
 
     def now(self) -> int:
         """The store's clock, microseconds UTC."""
@@ -155,7 +203,7 @@ class Request:
 
     def repeat(self, lease: Lease) -> Request:
         """The next attempt of an eager run: it finds the effects of this one."""
-        again = Request(self._task, lease, self.store, self._clock)
+        again = Request(self.of_task, lease, self.store, self._clock)
         again._effects = self._effects
         return again
 

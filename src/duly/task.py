@@ -1,5 +1,8 @@
 """Task: a registered function, the ways to call it later, and what it can do while it runs.
 
+Mostly it is made of a function by ``@app.task``. A class of its own (``base=``, or ``class Fetch(Task)`` with a
+``run``) adds hooks, attributes and a ``__call__`` around all runs.
+
 ``delay`` and its kin check the arguments, make a Job and hand it to the app's client (five files from here to your
 function: see docs/architecture.md). In the worker, ``run`` is the function itself, and ``request`` is the
 attempt that runs.
@@ -8,18 +11,27 @@ attempt that runs.
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 import msgspec
 
 from duly import eager, retry
 from duly.call import (
-    MAX_TEXT,
     Call,
     CallOptions,
     Defaults,
@@ -30,15 +42,14 @@ from duly.call import (
     due_of,
     make_job,
 )
-from duly.celery_names import not_needed
 from duly.codec import Codec
-from duly.config import did_you_mean
 from duly.errors import ConfigError, RetriesExhausted, Retry
+from duly.hooks import Hooks
 from duly.job import Flag, Job, Progress, WhenLate, new_id
 from duly.oncommit import OnCommit
-from duly.rates import parse_rate
 from duly.request import Request, current
 from duly.result import AsyncResult
+from duly.task_options import CHECKS, TaskOptions, check_options
 
 if TYPE_CHECKING:
     from duly.app import Duly
@@ -54,60 +65,81 @@ LATE_TOLERANCE = 60.0
 """Seconds that a job may be late before ``on_late`` decides, unless the task or the call says otherwise."""
 
 
-class TaskOptions(TypedDict, total=False):
-    """What ``@app.task(...)`` takes; what is left out comes from the app's settings."""
-
-    name: str  # "module.function" unless given
-    queue: str
-    priority: int  # 0..9, 9 first
-    max_retries: int | None  # None: for ever
-    default_retry_delay: float  # seconds; 180
-    autoretry_for: tuple[type[BaseException], ...]
-    dont_autoretry_for: tuple[type[BaseException], ...]
-    retry_backoff: bool | float  # seconds before the first retry; True: 1
-    retry_backoff_max: float  # seconds; 600
-    retry_jitter: bool  # True
-    soft_time_limit: float | None  # seconds
-    time_limit: float | None  # seconds
-    at_most_once: bool
-    ignore_result: bool
-    expires: float | None  # seconds from the call
-    on_late: WhenLate  # what to do with a job that can start only more than late_tolerance after its due; "run"
-    late_tolerance: float  # seconds; 60
-    rate_limit: str | float | None  # starts over all workers: "10/m", or per second
-    max_concurrency: int | None  # running at once, over all workers
-    limit_key: Callable[..., object] | None  # called with the arguments; both limits then hold for each key by itself
-
-
-class Task(OnCommit[P, R]):
+class Task(Hooks, OnCommit[P, R]):
     """One registered function. Made by ``@app.task``; shared by all threads, and immutable after that.
 
     Calling it runs the function here and now; ``delay`` and ``apply_async`` store a job.
+
+    A subclass may set options as class attributes (``max_retries = 5``), define the hooks (``on_failure`` ...), or
+    ``run``, for ``app.register_task``. Each task is one object for the life of the process.
     """
 
     is_async = False
+    _of_class: ClassVar[Mapping[str, Any]] = {}  # options that it and its bases set as class attributes
 
-    def __init__(self, app: Duly, fn: Callable[..., Any], name: str, bind: bool, options: TaskOptions) -> None:
-        _check_options(name, options)
+    app: Duly
+    name: str
+    run: Callable[..., Any]
+    """The function with ``self`` filled in; gives a coroutine if it is ``async def``."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take the options out of the class, so that settings and annotations hold for them as for all others."""
+        super().__init_subclass__(**kwargs)
+        found: dict[str, Any] = {}
+        for kind in reversed(cls.__mro__[1:]):
+            found |= kind.__dict__.get("_of_class", {})
+        for name in cls.option_names():
+            if name in cls.__dict__ and not isinstance(cls.__dict__[name], property | functools.cached_property):
+                found[name] = getattr(cls, name)
+                delattr(cls, name)
+        cls._of_class = found
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("app", "codec", "bind", "fn", "run", "_annotated"):
+            kind = type(self).__name__
+            raise RuntimeError(f"this {kind} belongs to no app yet: fetch = app.register_task({kind}())")
+        raise AttributeError(f"task {self.__dict__.get('name', type(self).__name__)} has no attribute {name!r}")
+
+    def _fit(self, app: Duly, fn: Callable[..., Any], name: str, bind: bool, options: Mapping[str, Any]) -> None:
+        """Make it the task of ``fn`` in ``app``; ``fn`` is called with the task first if ``bind``."""
+        declared = self.admit(name, {**self._of_class, **options})
+        check_options(name, declared)
         functools.update_wrapper(self, fn)
         self.app = app
         self.name = name
         self.bind = bind
         self.fn = fn
-        self.codec = Codec(name, fn, skip_first=bind)
-        self._declared = options
-        self._annotated: tuple[Mapping[str, Any], TaskOptions] = ({}, options)
+        self.codec = self.make_codec(name, fn, bind)
+        self._declared = declared
+        self._annotated: tuple[Mapping[str, Any], TaskOptions] = ({}, declared)
         self._defaults_of: Mapping[str, Any] | None = None
         self._defaults: Defaults
-        self.run: Callable[..., Any] = functools.partial(fn, self) if bind else fn
-        """The function with ``self`` filled in; gives a coroutine if it is ``async def``."""
+        self.run = functools.partial(fn, self) if bind else fn
+
+    @classmethod
+    def option_names(cls) -> Collection[str]:
+        """The class attributes that are options."""
+        return CHECKS
+
+    def admit(self, name: str, options: Mapping[str, Any]) -> TaskOptions:
+        """The options to keep, of what was declared (``duly.celery`` puts Celery's into duly's words)."""
+        return cast(TaskOptions, options)
+
+    def make_codec(self, name: str, fn: Callable[..., Any], bind: bool) -> Codec:
+        """How its arguments and results are written."""
+        return Codec(name, fn, skip_first=bind)
 
     def __repr__(self) -> str:
-        return f"<Task {self.name}>"
+        return f"<Task {self.__dict__.get('name', type(self).__name__)}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function in this process, now."""
         return self.run(*args, **kwargs)  # type: ignore[no-any-return]
+
+    @property
+    def entry(self) -> Callable[..., Any]:
+        """What a worker calls: ``run``, or a ``__call__`` that its class puts around it."""
+        return self.run if type(self).__call__ in _PLAIN_CALLS else self
 
     # -- its settings ----------------------------------------------------------------------------
 
@@ -120,8 +152,8 @@ class Task(OnCommit[P, R]):
             added = {**annotations.get("*", {}), **annotations.get(self.name, {})}
             if "name" in added:
                 raise ConfigError(f"task_annotations for {self.name}: a task's name cannot be changed there")
-            options = {**self._declared, **added}  # type: ignore[typeddict-item]
-            _check_options(self.name, options)
+            options = {**self._declared, **self.admit(self.name, added)}
+            check_options(self.name, options)
             self._annotated = (annotations, options)
         return options
 
@@ -211,6 +243,21 @@ class Task(OnCommit[P, R]):
         check_parts(args, kwargs)
         return self._send(self.make_job(args, kwargs or {}, options))
 
+    def apply(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        throw: bool | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncResult[R]:
+        """Run the task here and now as a job that no store knows, retries included; gives its result.
+
+        ``throw``: raise what the task raises; by the setting ``task_eager_propagates`` unless given.
+        """
+        check_parts(args, kwargs)
+        return eager.run(self, self.make_job(args, kwargs or {}, options), throw)
+
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """:meth:`delay` for coroutines: the event loop is not blocked while the job is stored."""
         return await self._asend(self.make_job(args, kwargs, _NO_OPTIONS))
@@ -269,12 +316,12 @@ class Task(OnCommit[P, R]):
     def _send(self, job: Job) -> AsyncResult[R]:
         if self.app.conf.task_always_eager:
             return eager.run(self, job)
-        return AsyncResult(self.app.client.enqueue(job).id, self.app, self)
+        return self.app.result_type(self.app.client.enqueue(job).id, self.app, self)
 
     async def _asend(self, job: Job) -> AsyncResult[R]:
         if self.app.conf.task_always_eager:
             return await eager.arun(self, job)
-        return AsyncResult((await self.app.client.aenqueue(job)).id, self.app, self)
+        return self.app.result_type((await self.app.client.aenqueue(job)).id, self.app, self)
 
     def _send_many(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[AsyncResult[R]]:
         app, defaults, now = self.app, self.defaults(), self.app.now()
@@ -290,7 +337,7 @@ class Task(OnCommit[P, R]):
             jobs.append(self.limited(job, args, kwargs))
         if app.conf.task_always_eager:
             return [eager.run(self, job) for job in jobs]
-        return [AsyncResult(answer.id, app, self) for answer in app.client.enqueue_bulk(jobs)]
+        return [app.result_type(answer.id, app, self) for answer in app.client.enqueue_bulk(jobs)]
 
     # -- while it runs ---------------------------------------------------------------------------
 
@@ -304,6 +351,7 @@ class Task(OnCommit[P, R]):
             )
         return request
 
+    @overload
     def retry(
         self,
         *,
@@ -311,10 +359,31 @@ class Task(OnCommit[P, R]):
         countdown: float | None = None,
         eta: datetime | None = None,
         max_retries: int | None = None,
-    ) -> NoReturn:
+        throw: Literal[True] = True,
+    ) -> NoReturn: ...
+    @overload
+    def retry(
+        self,
+        *,
+        exc: BaseException | None = None,
+        countdown: float | None = None,
+        eta: datetime | None = None,
+        max_retries: int | None = None,
+        throw: bool,
+    ) -> Retry: ...
+    def retry(
+        self,
+        *,
+        exc: BaseException | None = None,
+        countdown: float | None = None,
+        eta: datetime | None = None,
+        max_retries: int | None = None,
+        throw: bool = True,
+    ) -> Retry:
         """Leave the task and have it run again; after ``default_retry_delay`` unless told when.
 
-        Raises Retry. When no retry is left: ``exc``, else the exception being handled, else RetriesExhausted.
+        Raises Retry; with ``throw=False`` gives it, for the task to raise. When no retry is left:
+        raises ``exc``, else the exception being handled, else RetriesExhausted.
         """
         cause = exc or sys.exc_info()[1]
         request = current.get()
@@ -322,10 +391,17 @@ class Task(OnCommit[P, R]):
             raise cause or RuntimeError(f"{self.name}.retry() was called outside of a job")
         most = request.max_retries if max_retries is None else max_retries
         if retry.exhausted(request.retries, most):
-            raise cause or RetriesExhausted(f"{self.name} asked for retry {request.retries + 1} of {most}")
+            raise self.exhausted(exc, cause, f"{self.name} asked for retry {request.retries + 1} of {most}")
         if countdown is None and eta is None:
             countdown = self.retry_policy.default_retry_delay
-        raise Retry(due_of(countdown, eta, request.now(), self.app.zone), cause) from cause
+        again = Retry(due_of(countdown, eta, request.now(), self.app.zone), cause)
+        if throw:
+            raise again from cause
+        return again
+
+    def exhausted(self, exc: BaseException | None, handled: BaseException | None, text: str) -> BaseException:
+        """What ``retry`` raises when no retry is left; ``handled``: the exception being handled, ``exc`` if given."""
+        return handled or RetriesExhausted(text)
 
     def retry_for(self, exc: BaseException, request: Request) -> Retry | None:
         """The Retry that ``exc``, which left the task, calls for by itself; None if it is a failure."""
@@ -366,22 +442,6 @@ class AsyncTask(Task[P, R]):
         return self.run(*args, **kwargs)  # type: ignore[no-any-return]
 
 
-def make_task(app: Duly, fn: Callable[..., Any], bind: bool, options: TaskOptions) -> Task[..., Any]:
-    """The Task of a function. Raises ConfigError for options that are wrong."""
-    if not callable(fn):
-        raise ConfigError(f"@app.task on {fn!r}: expected a function")
-    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise ConfigError(f"@app.task on {fn.__qualname__}: a generator gives no single result; return a list")
-    kind = AsyncTask if inspect.iscoroutinefunction(fn) else Task
-    return kind(app, fn, options.get("name") or default_name(app.name, fn), bind, options)
-
-
-def default_name(app: str, fn: Callable[..., Any]) -> str:
-    """``module.function``; a program's own module, ``__main__``, goes by the app's name."""
-    module = getattr(fn, "__module__", None) or "__main__"
-    return f"{app if module == '__main__' else module}.{fn.__name__}"
-
-
 def _plain_job(defaults: Defaults, data: bytes, now: int) -> Job:
     """The job of a call without options."""
     return Job(
@@ -401,75 +461,7 @@ def _parts(call: Any) -> tuple[Sequence[Any], Mapping[str, Any], Mapping[str, An
     return call, {}, {}
 
 
-def _check_options(name: str, options: TaskOptions) -> None:
-    for key, value in options.items():
-        check = _CHECKS.get(key)
-        if check is None:
-            raise ConfigError(f"task {name}: no option {key!r}{not_needed(key) or did_you_mean(key, _CHECKS)}")
-        if not check(value):
-            raise ConfigError(f"task {name}: {key}={value!r}; expected {_EXPECTED[key]}")
-    try:
-        check_limits(options.get("soft_time_limit"), options.get("time_limit"))
-    except ValueError as exc:
-        raise ConfigError(f"task {name}: {exc}") from None
+_PLAIN_CALLS = (Task.__call__, AsyncTask.__call__)
+"""The ``__call__`` that a class has if it puts nothing around the runs of its tasks."""
 
-
-def _name(value: Any) -> bool:
-    try:
-        check_length("name", value)
-    except (ValueError, AttributeError, TypeError):
-        return False
-    return bool(value)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
-
-
-def _limit(value: Any) -> bool:
-    return value is None or (_number(value) and value > 0)
-
-
-def _rate(value: Any) -> bool:
-    try:
-        parse_rate(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _exceptions(value: Any) -> bool:
-    return isinstance(value, tuple | list) and all(
-        isinstance(x, type) and issubclass(x, BaseException) for x in value
-    )
-
-
-_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_name, f"a text of at most {MAX_TEXT} bytes"),
-    "queue": (_name, f"a text of at most {MAX_TEXT} bytes"),
-    "priority": (lambda v: _whole(v) and v <= 9, "0 to 9"),
-    "max_retries": (lambda v: v is None or _whole(v), "a whole number, or None for no limit"),
-    "default_retry_delay": (_number, "seconds"),
-    "autoretry_for": (_exceptions, "a tuple of exception classes"),
-    "dont_autoretry_for": (_exceptions, "a tuple of exception classes"),
-    "retry_backoff": (lambda v: isinstance(v, bool) or _number(v), "True, False or seconds"),
-    "retry_backoff_max": (_number, "seconds"),
-    "retry_jitter": (lambda v: isinstance(v, bool), "True or False"),
-    "soft_time_limit": (_limit, "seconds above 0, or None"),
-    "time_limit": (_limit, "seconds above 0, or None"),
-    "at_most_once": (lambda v: isinstance(v, bool), "True or False"),
-    "ignore_result": (lambda v: isinstance(v, bool), "True or False"),
-    "expires": (_limit, "seconds above 0, or None"),
-    "on_late": (lambda v: v in get_args(WhenLate), '"run", "skip" or "fail"'),
-    "late_tolerance": (_number, "seconds"),
-    "rate_limit": (_rate, '"10/m", a number (per second), or None'),
-    "max_concurrency": (lambda v: v is None or (_whole(v) and v > 0), "a whole number above 0, or None"),
-    "limit_key": (lambda v: v is None or callable(v), "a function of the task's arguments, or None"),
-}
-_CHECKS = {name: check for name, (check, _) in _OPTIONS.items()}
-_EXPECTED = {name: expected for name, (_, expected) in _OPTIONS.items()}
 _NO_OPTIONS: CallOptions = {}

@@ -7,9 +7,7 @@ import pytest
 from duly import ConfigError, Duly
 
 
-@pytest.mark.parametrize(
-    ("name", "why"), [("acks_late", "until it has ended"), ("serializer", "JSON"), ("base", "function")]
-)
+@pytest.mark.parametrize(("name", "why"), [("acks_late", "until it has ended"), ("serializer", "JSON")])
 def test_an_option_of_celerys_tasks_is_refused_with_the_reason(app: Duly, name: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why) as told:
         app.task(**{name: True})(print)  # type: ignore[call-overload]

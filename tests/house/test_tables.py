@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from duly import AsyncResult
+from duly import AsyncResult, signals
 from duly.call import CallOptions
 from duly.config import NAMES, Settings
-from duly.task import TaskOptions
+from duly.task_options import TaskOptions
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CODE = re.compile(r"`(\w+)[^`]*`")
@@ -45,11 +45,12 @@ def public(kind: type) -> set[str]:
     ("page", "title", "expected"),
     [
         ("settings.md", "setting", set(NAMES)),
-        ("tasks.md", "option", {"bind", *TaskOptions.__annotations__}),
+        ("tasks.md", "option", {"bind", "base", *TaskOptions.__annotations__}),
         ("calling.md", "option of `apply_async`", set(CallOptions.__annotations__)),
+        ("signals.md", "signal", set(signals.ALL)),
         ("calling.md", "of an `AsyncResult`", public(AsyncResult)),
     ],
-    ids=["settings", "task options", "call options", "result"],
+    ids=["settings", "task options", "call options", "signals", "result"],
 )
 def test_the_table_names_all_there_is_once(page: str, title: str, expected: set[str]) -> None:
     found = names(page, title)

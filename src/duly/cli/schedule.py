@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 import msgspec
 
-from duly import scheduler
+from duly import scheduler, signals
 from duly.cli import times
 from duly.cli.call import json_option
 from duly.cli.data import call_parts, raw
@@ -265,6 +265,7 @@ def beat(session: Session) -> None:
         signal.signal(number, lambda *_: stop.set())
     if session.app_spec is not None:
         scheduler.declare(session.store, session.app.name, session.app.declared_schedules())
+        signals.beat_init.send(session.app)
     session.note(f"Ticking for {plural(len(session.store.schedules()), 'schedule')}. Ctrl-C to leave.")
     scheduler.run(session.store, stop)
 

@@ -20,12 +20,14 @@ from typing import Any
 
 import msgspec
 
-from duly import retry
+from duly import hooks, retry, signals
 from duly.app import Duly
 from duly.clock import MICROS, Clock
 from duly.errors import (
     EncodeError,
+    Ignore,
     JobCancelled,
+    Reject,
     Retry,
     StoreError,
     TaskNotRegistered,
@@ -48,7 +50,7 @@ log = logging.getLogger("duly.worker")
 
 _IGNORE_RESULT = int(Flag.IGNORE_RESULT)
 _MAX_UNKNOWN = 10  # tries after which a job of an unknown task fails
-_LONGEST_UNKNOWN = 60.0  # seconds between two of them
+_LONGEST_PAUSE = 60.0  # seconds between two of them, or between two runs of a job that its task puts back
 _SUCCEEDED = Kind.SUCCEEDED
 _POSTPONED = Kind.POSTPONED.name.lower()
 
@@ -64,6 +66,7 @@ class Recipe:
         "encode",
         "fn",
         "hard",
+        "hooked",
         "is_async",
         "on_late",
         "plain",
@@ -75,7 +78,8 @@ class Recipe:
 
     def __init__(self, task: Task[..., Any], go: Go, override: TimeLimit | None) -> None:
         self.task = task
-        self.fn: Callable[..., Any] = task.run
+        self.fn: Callable[..., Any] = task.entry
+        self.hooked = hooks.overridden(task)
         self.decode = task.codec.decode_args
         self.encode = task.codec.encode_result
         self.is_async = task.is_async
@@ -101,6 +105,7 @@ class Begun(msgspec.Struct):
     kwargs: dict[str, Any]
     soft: float | None  # seconds
     limited: bool  # has a hard limit, so the board has to be told when it ends
+    watched: bool  # its task has hooks, or somebody listens to signals
 
 
 class Attempts:
@@ -146,6 +151,8 @@ class Attempts:
             guard.lease = lease
             if begun.soft is not None:
                 guard.alarm(begun.soft)
+            if begun.watched:
+                hooks.begin(begun.recipe.task, begun.request, begun.args, begun.kwargs)
             value = begun.recipe.fn(*begun.args, **begun.kwargs)
             if begun.recipe.is_async:
                 value = guard.drive(value)
@@ -164,6 +171,8 @@ class Attempts:
             guard.lease = lease
             if begun.soft is not None:
                 guard.alarm(begun.soft)
+            if begun.watched:
+                hooks.begin(begun.recipe.task, begun.request, begun.args, begun.kwargs)
             value = await begun.recipe.fn(*begun.args, **begun.kwargs)
             guard.disarm()
         except BaseException as exc:
@@ -184,7 +193,7 @@ class Attempts:
         current.set(None)
 
     def _begin(self, lease: Lease, started: int, slot: int) -> Begun | Outcome:
-        request = None
+        recipe = request = None
         try:
             recipe = self._recipes.get(lease.task) or self._find(lease.task)
             if recipe is None:
@@ -207,10 +216,13 @@ class Attempts:
         except BaseException as exc:  # a DecodeError, or whatever the classes of arguments and a wrong setting raise
             if self._copied:
                 leave_copy(exc)
+            if recipe is not None and request is not None and (recipe.hooked or signals.TASKS.live):
+                hooks.failed(recipe.task, request, [], {}, exc)
             return self._end(lease, started, Kind.FAILED, encode_error(exc), request, exc=exc)
         if self._detailed:
             log.debug("job %s (%s) starts, attempt %d", lease.id, lease.task, lease.attempt)
-        return Begun(lease, started, recipe, request, args, kwargs, soft, deadline > 0)
+        watched = recipe.hooked or signals.TASKS.live
+        return Begun(lease, started, recipe, request, args, kwargs, soft, deadline > 0, watched)
 
     def _returned(self, begun: Begun, value: object, guard: Guard, slot: int) -> Outcome:
         lease = begun.lease
@@ -229,8 +241,12 @@ class Attempts:
                 result = begun.recipe.encode(value)
             except BaseException as exc:
                 wrong = _as_encode_error(exc)
+                if begun.watched:
+                    hooks.failed(begun.recipe.task, begun.request, begun.args, begun.kwargs, wrong)
                 return self._end(lease, begun.started, Kind.FAILED, encode_error(wrong), begun.request, exc=wrong)
         request = begun.request
+        if begun.watched:
+            hooks.succeeded(begun.recipe.task, request, begun.args, begun.kwargs, value)
         request.over = True
         finished = self._instant() + self.offset
         if self._detailed:
@@ -263,12 +279,34 @@ class Attempts:
         if reason is not None and issubclass(type(exc), asyncio.CancelledError):
             exc = exception_for(reason)
         if reason == "cancel" and issubclass(type(exc), JobCancelled):
+            self._tell(begun, hooks.revoked, exc)
             return self._end(lease, started, Kind.CANCELLED, encode_error(exc), request)
+        if issubclass(type(exc), Ignore):
+            return self._given_up(begun, exc)  # type: ignore[arg-type]
         again = self._retry_for(exc, begun)
         if isinstance(again, Retry):
+            self._tell(begun, hooks.retried, again.cause or again)
             error = None if again.cause is None else encode_error(again.cause)
             return self._end(lease, started, Kind.RETRY, error, request, again.due, again.cause)
+        self._tell(begun, hooks.failed, exc)
         return self._end(lease, started, Kind.FAILED, encode_error(exc), request, exc=exc)
+
+    @staticmethod
+    def _tell(begun: Begun, moment: Callable[..., None], exc: BaseException) -> None:
+        if begun.watched:
+            moment(begun.recipe.task, begun.request, begun.args, begun.kwargs, exc)
+
+    def _given_up(self, begun: Begun, exc: Ignore) -> Outcome:
+        """The task raised Ignore or Reject."""
+        self._tell(begun, hooks.ignored, exc)
+        lease, started, error = begun.lease, begun.started, encode_error(exc)
+        if not isinstance(exc, Reject):
+            return self._end(lease, started, Kind.CANCELLED, error, begun.request)
+        if not exc.requeue:
+            return self._end(lease, started, Kind.FAILED, error, begun.request, exc=exc)
+        due = self._now() + _pause(self._postponed(lease) + 1)
+        log.warning("job %s (%s) was put back by its task: %s", lease.id, lease.task, message(exc))
+        return self._end(lease, started, Kind.POSTPONED, error, begun.request, due)
 
     @staticmethod
     def _retry_for(exc: BaseException, begun: Begun) -> Retry | None:
@@ -288,10 +326,10 @@ class Attempts:
         error = encode_error(exc, _known_tasks(lease, self._app.tasks))
         if tries >= _MAX_UNKNOWN:
             return self._end(lease, started, Kind.FAILED, error)
+        signals.task_unknown.send(self._go.name, name=lease.task, id=lease.id, message=lease, exc=exc)
         if tries == 1:
             log.error("job %s: %s; it is tried again later", lease.id, exc)
-        pause = min(2.0 ** (tries - 1), _LONGEST_UNKNOWN)
-        return self._end(lease, started, Kind.POSTPONED, error, due=started + int(pause * MICROS))
+        return self._end(lease, started, Kind.POSTPONED, error, due=started + _pause(tries))
 
     def _postponed(self, lease: Lease) -> int:
         """How often in a row this job was postponed just before; a retry by hand begins a new row."""
@@ -344,6 +382,11 @@ class Attempts:
 
     def _now(self) -> int:
         return self._instant() + self.offset
+
+
+def _pause(tries: int) -> int:
+    """µs before a job that was postponed so often in a row is tried again."""
+    return int(min(2.0 ** (tries - 1), _LONGEST_PAUSE) * MICROS)
 
 
 def _known_tasks(lease: Lease, names: Collection[str]) -> str:

@@ -31,7 +31,7 @@ from duly.clock import SYSTEM
 from duly.errors import DulyError
 from duly.limits import declared
 from duly.loading import load_app
-from duly.worker import logs, proctree, reload
+from duly.worker import announce, logs, proctree, reload
 from duly.worker.attempt import Attempts
 from duly.worker.board import Board
 from duly.worker.link import Cancel, Failed, Files, Go, Hello, Link, Load, Order, Serve, orders
@@ -84,6 +84,7 @@ class Executor:
         self._pool: Pool | None = None
         self._seat: Seat | None = None
         self._attempts: Attempts | None = None
+        self._announcer: announce.Announcer | None = None
         self._serve: Serve | None = None
         self._ordered = threading.Condition()
         self._stopped = False
@@ -112,6 +113,7 @@ class Executor:
             logs.configure(load.loglevel, load.logfile, load.label)
             os.chdir(load.workdir)
             app = load_app(load.app, load.store)
+            announce.logging_is_set_up(load)
             hello = self._hello(app, load)
         except DulyError as exc:
             self._link.send(Failed(str(exc)))
@@ -154,14 +156,17 @@ class Executor:
         attempts = Attempts(app, go, self._board, SYSTEM)
         attempts.set_time_limits(go.time_limits)
         pool = make_pool(go, seat, self._board, attempts)
+        announcer = announce.Announcer(app, go)
         with self._ordered:
-            self._pool, self._seat, self._attempts = pool, seat, attempts
+            self._pool, self._seat, self._attempts, self._announcer = pool, seat, attempts, announcer
             if self._serve is not None:
                 self._change(self._serve)
             for cancel in self._early_cancels:
                 pool.cancel(cancel.job, cancel.token)
+        announcer.began()
         if not self._stopped:
             pool.run()
+        announcer.left(self._stopped)
         seat.listener.close()
         app.store.close()
 
@@ -217,6 +222,8 @@ class Executor:
                 self._cancel(order)
             elif self._pool is not None:
                 self._stopped = True
+                if self._announcer is not None:
+                    self._announcer.stopping()
                 self._pool.stop()
             else:  # nothing to finish
                 _leave_at_once()

@@ -12,7 +12,7 @@ from duly.errors import ConfigError
 from duly.request import current
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_FORMAT = "[%(asctime)s %(levelname)s %(label)s%(job)s] %(message)s"
+FORMAT = "[%(asctime)s %(levelname)s %(label)s%(job)s] %(message)s"
 
 
 def configure(level: str, logfile: str | None, label: str) -> None:
@@ -23,11 +23,20 @@ def configure(level: str, logfile: str | None, label: str) -> None:
         handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
     except OSError as exc:
         raise ConfigError(f"log file {logfile!r} cannot be opened: {exc.strerror}") from None
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(_Context(label))
     handler.setLevel(level.upper())
     # What tasks log at INFO goes into their jobs' history (joblog.py), whatever is shown here.
     logging.basicConfig(level=min(handler.level, logging.INFO), handlers=[handler], force=True)
+
+
+def withdraw() -> None:
+    """Take back what :func:`configure` did; the program sets up logging itself."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if any(isinstance(each, _Context) for each in handler.filters):
+            root.removeHandler(handler)
+            handler.close()
 
 
 def rename(label: str) -> None:
