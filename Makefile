@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .bench
+SAQ := .bench-saq
 # Progress and warnings about this machine's pip configuration say nothing about duly; errors are shown.
 PIP := -m pip -qq --disable-pip-version-check --no-input
 
@@ -12,10 +13,10 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	then command -v $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-celery check bench clean
+.PHONY: help setup demo test test-celery check bench bench-stores clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.stamp ## make the environment .venv with duly and what its tests need
 
@@ -37,8 +38,12 @@ check: setup ## lint, format, types and the direction of imports; changes nothin
 bench: $(BENCH)/.stamp servers ## measure duly beside Celery and huey, with ratios (about 20 minutes)
 	@$(BENCH)/bin/python -m bench.all
 
+bench-stores: $(BENCH)/.stamp $(SAQ)/.stamp servers ## the same on Redis and PostgreSQL, beside their own queues (about 40 minutes)
+	@$(BENCH)/bin/python -m bench.stores --reps 1 --placement same
+	@$(BENCH)/bin/python -m bench.stores --reps 1 --placement other
+
 clean: ## remove environments, caches and what bench and demo left behind
-	rm -rf $(VENV) $(BENCH) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(BENCH) $(SAQ) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
 		bench/results dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -47,6 +52,9 @@ $(VENV)/.stamp: pyproject.toml
 
 $(BENCH)/.stamp: pyproject.toml
 	$(call environment,$(BENCH),bench)
+
+$(SAQ)/.stamp: pyproject.toml
+	$(call environment,$(SAQ),bench-saq)
 
 # An environment $(1) with duly, editable, and the dependency group $(2), made or brought up to date.
 # (pip reads dependency groups since 25.1.)

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from bench import beside, drain, enqueue, fairness, kit, latency, lateness, memory, recovery, roundtrip
+from bench.aims import Aim, below, least, none, print_aim
+from bench.sides import SQLITE
+from bench.tables import machine
 
 PROGRAMS = tuple(
     module.PROGRAM for module in (drain, roundtrip, enqueue, latency, lateness, memory, recovery, beside, fairness)
 )
-SIDES = ("duly", "celery-redis", "huey-redis", "huey-sqlite")
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What a figure is meant to be."""
-
-    program: str
-    text: str
-    holds: Callable[[float], bool]
-    key: str
-    unit: str
-    over: str = ""  # the side it is a multiple of; "": the figure itself
-
-
-def least(value: float) -> Callable[[float], bool]:
-    return lambda figure: figure >= value
-
-
-def below(value: float) -> Callable[[float], bool]:
-    return lambda figure: figure < value
-
-
-def none(figure: float) -> bool:
-    return figure == 0
 
 
 AIMS = (
@@ -66,24 +41,15 @@ AIMS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.all", description=__doc__)
-    kit.add_options(parser, SIDES)
+    kit.add_options(parser, SQLITE)
     options = parser.parse_args()
-    values = {program.name: kit.run(program, options.sides, options.reps, options.scale) for program in PROGRAMS}
+    values = {
+        program.name: kit.run(program, options.sides or SQLITE, options.reps, options.scale) for program in PROGRAMS
+    }
     print("\nAims")
     for aim in AIMS:
         print_aim(aim, values[aim.program])
-    print(f"\nmachine: {kit.machine()}; everything measured is in bench/results/")
-
-
-def print_aim(aim: Aim, values: kit.Values) -> None:
-    figures = values.get("duly", {}).get(aim.key)
-    base = values.get(aim.over, {}).get(aim.key)
-    if not figures or (aim.over and not base):
-        print(f"    -  {aim.text}: not measured")
-        return
-    figure = statistics.median(figures) / (statistics.median(base) if base else 1)
-    places = 0 if figure >= 100 or not figure % 1 else 2
-    print(f"  {'yes' if aim.holds(figure) else ' NO'}  {aim.text:50} {figure:>10,.{places}f} {aim.unit}")
+    print(f"\nmachine: {machine()}; everything measured is in bench/results/")
 
 
 if __name__ == "__main__":

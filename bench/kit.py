@@ -19,13 +19,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
-import math
 import mmap
 import os
-import platform
 import shutil
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,17 +33,26 @@ from typing import Any, Protocol, cast
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results"
-RUN = ROOT / ".bench" / "run"
+from bench.servers import PLACEMENTS, place_ourselves, placement, start_server
+from bench.sides import KINDS, Kind
+from bench.tables import Column, Values, percentile, print_table, progress, rate, save
 
-SIDES = {
-    "duly": "bench.sides.duly_side",
-    "celery-redis": "bench.sides.celery_side",
-    "huey-redis": "bench.sides.huey_side",
-    "huey-sqlite": "bench.sides.huey_side",
-    "raw": "bench.raw",  # plain sqlite3 and plain files: the ceiling, not a queue
-}
+__all__ = [
+    "Column",
+    "Marks",
+    "Program",
+    "Run",
+    "Side",
+    "Spawned",
+    "Values",
+    "main",
+    "percentile",
+    "rate",
+    "wait_until",
+]
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN = ROOT / ".bench" / "run"
 
 
 class Side(Protocol):
@@ -200,27 +205,6 @@ class Spawned:
         return rss / 1e6, pss / 1e6
 
 
-def start_redis(folder: Path) -> Spawned:
-    """A private Redis server without persistence; its URL goes into the environment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    os.environ["BENCH_REDIS"] = f"redis://127.0.0.1:{port}/0"
-    server = Spawned(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-        folder,
-        "redis",
-    )
-
-    def answers() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
-        return False
-
-    wait_until(answers, 10, lambda: "redis-server did not answer", every=0.01)
-    return server
-
-
 # -- one measurement ----------------------------------------------------------------------------------
 
 
@@ -243,12 +227,25 @@ class Run:
         os.environ["BENCH_FOLDER"] = str(self.folder)
         os.environ["DULY_STORE"] = f"sqlite:///{self.folder}/jobs.duly.db"
         marks = Marks.create(self.folder / "marks", n + 32)
-        if self.side_name.endswith("redis"):
-            self._ends.enter_context(start_redis(self.folder))
-        return cast(Side, importlib.import_module(SIDES[self.side_name])), marks
+        kind = KINDS[self.side_name]
+        if kind.server:
+            url = start_server(kind.server, self.folder, self._ends)
+            if kind.library == "duly":
+                os.environ["DULY_STORE"] = url
+        side = cast(Side, importlib.import_module(f"bench.sides.{kind.module}"))
+        if hasattr(side, "prepare"):
+            side.prepare()
+        if hasattr(side, "finish"):
+            self._ends.callback(side.finish)
+        return side, marks
 
     def worker(self, side: Side, executors: int = 1) -> Spawned:
         return self._ends.enter_context(Spawned(side.worker(executors), self.folder, "worker"))
+
+    def scheduler(self, side: Side) -> None:
+        """The second process that some need for due jobs."""
+        if hasattr(side, "scheduler_command"):
+            self._ends.enter_context(Spawned(side.scheduler_command(), self.folder, "scheduler"))
 
     def warm_up(self, side: Side, marks: Marks) -> None:
         """Until the worker is up and has run a few jobs one by one, from the end of the marks."""
@@ -274,16 +271,6 @@ def fresh_folder() -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class Column:
-    """One figure of a program."""
-
-    key: str
-    title: str
-    better: str | None = None  # "more" or "less": ratios are shown for it
-    places: int = 0  # digits after the point
-
-
-@dataclass(frozen=True)
 class Program:
     """One benchmark."""
 
@@ -295,16 +282,13 @@ class Program:
     measure: Callable[[Run], dict[str, float]]
 
 
-Values = dict[str, dict[str, list[float]]]
-"""side -> figure -> one value per repetition"""
-
-
 def main(program: Program) -> None:
     """The command line of one program."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{program.name}", description=program.text)
     add_options(parser, program.sides)
     parser.add_argument("--once", choices=program.sides, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    os.environ["BENCH_PLACEMENT"] = options.placement
     if options.once:
         once(program, options.once, options.scale)
     else:
@@ -317,10 +301,18 @@ def add_options(parser: argparse.ArgumentParser, sides: Sequence[str]) -> None:
     )
     parser.add_argument("--reps", type=int, default=3, help="repetitions (default: 3)")
     parser.add_argument("--scale", type=float, default=1.0, help="times as many jobs (default: 1)")
+    parser.add_argument(
+        "--placement",
+        choices=PLACEMENTS,
+        default=placement(),
+        help="a server and all that speak to it: on the same core, the server on another, or as the kernel likes "
+        "(default)",
+    )
 
 
 def once(program: Program, side: str, scale: float) -> None:
     """One measurement in this process; the figures as JSON on the last line."""
+    place_ourselves()
     with fresh_folder() as folder:
         measurement = Run(side, folder, scale)
         try:
@@ -341,102 +333,35 @@ def run(program: Program, sides: Sequence[str] | None, reps: int, scale: float) 
             for key, value in measure_in_child(program, side, scale).items():
                 values[side].setdefault(key, []).append(value)
     progress("")
-    print_table(program, values)
-    save(program, values, reps, scale)
+    print_table(program.columns, values)
+    save(program.name, program.text, values, reps, scale, placement())
     return values
 
 
 def measure_in_child(program: Program, side: str, scale: float) -> dict[str, float]:
-    command = [sys.executable, "-m", f"bench.{program.name}", "--once", side, "--scale", str(scale)]
+    program_line = ["-m", f"bench.{program.name}", "--once", side, "--scale", str(scale), "--placement", placement()]
+    command = [python_of(KINDS[side]), *program_line]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"measuring {side} failed: {' '.join(command)}")
     return cast("dict[str, float]", json.loads(done.stdout.splitlines()[-1]))
 
 
+def python_of(kind: Kind) -> str:
+    """The interpreter that has the side's library: of this environment, unless it needs one of its own."""
+    own = ROOT / kind.folder / "bin" / "python"
+    return str(own) if kind.folder != ".bench" else sys.executable
+
+
 def available(side: str) -> bool:
     """Whether the side can run here; says so if not."""
-    library, _, broker = side.partition("-")
-    if library not in ("raw", "duly") and importlib.util.find_spec(library) is None:
-        print(f"  {side} left out: {library} is not installed here (make bench sets it up in .bench)")
-        return False
-    if broker == "redis" and shutil.which("redis-server") is None:
-        print(f"  {side} left out: there is no redis-server (make bench installs it)")
+    kind = KINDS[side]
+    there = (
+        subprocess.run([python_of(kind), "-c", f"import {kind.library}"], cwd=ROOT, capture_output=True, check=False)
+        if Path(python_of(kind)).exists()
+        else None
+    )
+    if there is None or there.returncode:
+        print(f"  {side} left out: {kind.library} is not installed in {kind.folder} (make bench sets it up)")
         return False
     return True
-
-
-# -- statistics and output ----------------------------------------------------------------------------
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(percent * len(ordered) / 100) - 1)]
-
-
-def rate(starts: Sequence[int]) -> float:
-    """Jobs a second from the first start to the last."""
-    return (len(starts) - 1) / ((max(starts) - min(starts)) / 1e9)
-
-
-def print_table(program: Program, values: Values) -> None:
-    rows = [["", *(column.title for column in program.columns)]]
-    for side, figures in values.items():
-        cells = [cell(column, figures.get(column.key), values, side) for column in program.columns]
-        rows.append([side, *cells])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  " + row[0].ljust(widths[0]) + "".join(f"   {c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))
-        )
-    sys.stdout.flush()
-
-
-def cell(column: Column, figures: list[float] | None, values: Values, side: str) -> str:
-    """``median (min-max)``, and for another side than duly by how much duly is better."""
-    if not figures:
-        return "-"
-    middle = statistics.median(figures)
-    text = f"{middle:,.{column.places}f}"
-    if len(figures) > 1:
-        text += f" ({min(figures):,.{column.places}f}-{max(figures):,.{column.places}f})"
-    ours = values.get("duly", {}).get(column.key)
-    if column.better and side != "duly" and ours and middle and statistics.median(ours):
-        ratio = statistics.median(ours) / middle
-        text += f"  duly x{ratio if column.better == 'more' else 1 / ratio:.2f}"
-    return text
-
-
-def progress(text: str) -> None:
-    """A line that the next one replaces; nothing when nobody is looking."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def save(program: Program, values: Values, reps: int, scale: float) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    document = {
-        "program": program.name,
-        "text": program.text,
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": machine(),
-        "reps": reps,
-        "scale": scale,
-        "values": values,
-    }
-    (RESULTS / f"{program.name}.json").write_text(json.dumps(document, indent=1) + "\n")
-
-
-def machine() -> dict[str, object]:
-    """What the figures were measured on."""
-    versions = {}
-    for library in ("duly", "celery", "kombu", "huey", "redis", "msgspec"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[library] = importlib.metadata.version(library)
-    return {
-        "cpus": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }

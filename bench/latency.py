@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from bench import kit
+from bench.sides import KINDS
 
 SAMPLES = 300
 APART = 0.02  # seconds
@@ -40,7 +41,7 @@ PROGRAM = kit.Program(
         kit.Column("max", "max", "less", 2),
         kit.Column("duplicates", "duplicates"),
     ),
-    sides=("duly", "celery-redis", "huey-redis", "huey-sqlite"),
+    sides=tuple(KINDS),
     measure=measure,
 )
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 
 from bench import kit
+from bench.sides import KINDS, jobs
 
 JOBS = 1_000
 OVER = 10.0  # seconds
 # What a peer can hold: Celery keeps every future job in the worker's memory, huey looks through all of
 # them each second. They are measured with none, which is the best case for them.
-BACKLOG = {"duly": 1_000_000, "celery-redis": 0, "huey-redis": 0, "huey-sqlite": 0}
+BACKLOG = 1_000_000
 
 
 def measure(run: kit.Run) -> dict[str, float]:
-    n, backlog = run.size(JOBS), int(BACKLOG[run.side_name] * run.scale)
+    n, backlog = run.size(JOBS), int(jobs(run.side_name, BACKLOG, 0) * run.scale)
     side, marks = run.open(n)
     side.send_far(backlog)
     run.worker(side, side.EXECUTORS_FOR_DUE)
+    run.scheduler(side)
     run.warm_up(side, marks)
     first = time.time() + 5
     whens = [first + OVER * i / n for i in range(n)]
@@ -51,7 +53,7 @@ PROGRAM = kit.Program(
         kit.Column("missing", "missing"),
         kit.Column("backlog", "other jobs"),
     ),
-    sides=tuple(BACKLOG),
+    sides=tuple(KINDS),
     measure=measure,
 )
 

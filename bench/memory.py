@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 
 from bench import kit
+from bench.sides import jobs
 
 # Celery receives every future job into its worker: a million would take ten minutes to send and 4 GB.
-FUTURE = {"duly": 1_000_000, "celery-redis": 20_000, "huey-redis": 20_000}
+FUTURE, FEWER = 1_000_000, 20_000
 
 
 def measure(run: kit.Run) -> dict[str, float]:
-    jobs = run.size(FUTURE[run.side_name])
+    stored = run.size(jobs(run.side_name, FUTURE, FEWER))
     side, marks = run.open(1)
     with kit.Spawned(side.worker(1), run.folder, "without") as worker:
         run.warm_up(side, marks)
         before = settled(worker)
-    side.send_far(jobs)
+    side.send_far(stored)
     marks.clear()
     worker = run.worker(side)
     run.warm_up(side, marks)
@@ -26,8 +27,8 @@ def measure(run: kit.Run) -> dict[str, float]:
         "rss": after[0],
         "more": after[0] - before[0],
         "more_pss": after[1] - before[1],
-        "jobs": jobs,
-        "bytes": max(0.0, (after[0] - before[0]) * 1e6 / jobs),
+        "jobs": stored,
+        "bytes": max(0.0, (after[0] - before[0]) * 1e6 / stored),
     }
 
 
@@ -58,7 +59,7 @@ PROGRAM = kit.Program(
         kit.Column("jobs", "jobs"),
         kit.Column("bytes", "bytes/job"),
     ),
-    sides=tuple(FUTURE),
+    sides=("duly", "duly-redis", "duly-postgres", "celery-redis", "huey-redis"),
     measure=measure,
 )
 

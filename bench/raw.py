@@ -11,7 +11,41 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+NOTHING = 0.0
+
 ROW = "(id TEXT PRIMARY KEY, state INTEGER, due INTEGER, args BLOB)"
+
+
+def ceiling(side: str, folder: Path) -> Callable[[], float]:
+    """The bare operation that a lone enqueue of this side of duly cannot beat; for others nothing is measured."""
+    if side == "duly":
+        return lambda: commits(folder)
+    if side == "duly-postgres":
+        return lambda: postgres_commits(os.environ["BENCH_POSTGRES"])
+    if side == "duly-redis":
+        return lambda: redis_pushes(os.environ["BENCH_REDIS"])
+    return lambda: NOTHING
+
+
+def postgres_commits(url: str, seconds: float = 1.0) -> float:
+    """One-row INSERTs, a commit each, over one connection."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("CREATE TABLE IF NOT EXISTS bare (id bigserial PRIMARY KEY, state int, due bigint, args bytea)")
+        insert = "INSERT INTO bare (state, due, args) VALUES (0, %s, %s)"
+        return _repeat(lambda i: db.execute(insert, (i, b"[[1],{}]")), seconds)
+
+
+def redis_pushes(url: str, seconds: float = 1.0) -> float:
+    """LPUSH of 200 bytes, one by one, over one connection."""
+    import redis
+
+    value = b"x" * 200
+    with redis.Redis.from_url(url) as client:
+        rate = _repeat(lambda _: client.lpush("bare", value), seconds)
+        client.delete("bare")
+    return rate
 
 
 def commits(folder: Path, seconds: float = 1.0) -> float:

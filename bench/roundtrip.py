@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 
 from bench import kit
-
-SIZES = {"duly": 50_000, "celery-redis": 5_000, "huey-redis": 5_000, "huey-sqlite": 5_000}
+from bench.sides import KINDS, NO_RESULTS, jobs
 
 
 def measure(run: kit.Run) -> dict[str, float]:
-    n = run.size(SIZES[run.side_name])
+    n = run.size(jobs(run.side_name, 50_000, 5_000))
     side, marks = run.open(n)
     handles = side.send_squares(n)
     run.worker(side)
@@ -35,7 +34,7 @@ PROGRAM = kit.Program(
         kit.Column("read", "read/s", "more"),
         kit.Column("wrong", "wrong"),
     ),
-    sides=tuple(SIZES),
+    sides=tuple(side for side in KINDS if side not in NO_RESULTS),
     measure=measure,
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench import kit
+from bench import kit, tables
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 50), (99, 99), (100, 100), (1, 1), (0, 1)])
@@ -46,7 +46,7 @@ def test_waiting_in_vain_says_for_what() -> None:
 
 def test_ratios_say_by_how_much_duly_is_better() -> None:
     values = {"duly": {"rate": [100.0], "p50": [2.0]}, "peer": {"rate": [10.0], "p50": [8.0]}}
-    more, less = kit.Column("rate", "rate", "more"), kit.Column("p50", "p50", "less")
-    assert kit.cell(more, [10.0], values, "peer") == "10  duly x10.00"
-    assert kit.cell(less, [8.0], values, "peer") == "8  duly x4.00"
-    assert kit.cell(more, [100.0, 90.0, 120.0], values, "duly") == "100 (90-120)"
+    more, less = tables.Column("rate", "rate", "more"), kit.Column("p50", "p50", "less")
+    assert tables.cell(more, [10.0], values, "peer") == "10  duly x10.00"
+    assert tables.cell(less, [8.0], values, "peer") == "8  duly x4.00"
+    assert tables.cell(more, [100.0, 90.0, 120.0], values, "duly") == "100 (90-120)"

@@ -1,0 +1,38 @@
+"""Scaling: the same drain with one executor and with two. What the second adds depends on what the server leaves it."""
+
+from __future__ import annotations
+
+from bench import kit
+from bench.drain import SECONDS
+
+JOBS = 100_000
+
+
+def measure(run: kit.Run) -> dict[str, float]:
+    n = run.size(JOBS)
+    side, marks = run.open(n)
+    rates = []
+    for executors in (1, 2):
+        marks.clear()
+        side.send_many(0, n)
+        with kit.Spawned(side.worker(executors), run.folder, f"worker{executors}"):
+            marks.wait(n, SECONDS)
+        rates.append(kit.rate(marks.starts(n)))
+    return {"one": rates[0], "two": rates[1], "times": rates[1] / rates[0]}
+
+
+PROGRAM = kit.Program(
+    name="scaling",
+    title="Scaling: drain of no-op jobs, jobs/s with one executor and with two",
+    text="As drain, 100,000 jobs each time, in one worker with one executor and then in one with two.",
+    columns=(
+        kit.Column("one", "one", "more"),
+        kit.Column("two", "two", "more"),
+        kit.Column("times", "times", None, 2),
+    ),
+    sides=("duly", "duly-redis", "duly-postgres"),
+    measure=measure,
+)
+
+if __name__ == "__main__":
+    kit.main(PROGRAM)
