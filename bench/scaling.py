@@ -1,4 +1,4 @@
-"""Scaling: the same drain with one executor and with two. What the second adds depends on what the server leaves it."""
+"""Scaling: the same drain with one executor and with two. The second adds what the server leaves it."""
 
 from __future__ import annotations
 
