@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import json
 import os
 import signal
@@ -114,10 +115,12 @@ class Office:
 
 
 class Site:
-    """A web server, as a client sees it."""
+    """A web server, as a client with cookies sees it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
 
     def answers(self) -> bool:
         try:
@@ -141,3 +144,25 @@ class Site:
         except urllib.error.HTTPError as exc:
             exc.close()
             return exc.code, None
+
+    def page(self, path: str, **fields: Any) -> tuple[int, str]:
+        """Status and text of a page; of the answer to a form if there are ``fields`` (a list: several of a name)."""
+        data = None
+        if fields:
+            fields["csrfmiddlewaretoken"] = next((c.value for c in self.jar if c.name == "csrftoken"), "")
+            data = urllib.parse.urlencode(fields, doseq=True).encode()
+        try:
+            with self.opener.open(self.url + path, data, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return exc.code, exc.read().decode()
+
+    def log_in(self, name: str) -> Site:
+        """As a user of this name and password, on a client of its own."""
+        client = Site(self.url)
+        client.page("/admin/login/")
+        status, text = client.page("/admin/login/?next=/admin/", username=name, password=name)
+        assert status == 200, text
+        assert "Log out" in text, text
+        return client

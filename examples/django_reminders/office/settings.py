@@ -7,7 +7,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("REMINDERS_DATA", BASE_DIR))
 
 SECRET_KEY = os.environ.get("REMINDERS_SECRET", "for trying it out only")
-DEBUG = False
+DEBUG = True  # it is an example
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 USE_TZ = True
 TIME_ZONE = "Europe/Berlin"
