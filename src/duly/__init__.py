@@ -43,6 +43,7 @@ from duly.errors import (
 )
 from duly.job import Filter
 from duly.result import AsyncResult
+from duly.routing import Exchange, Queue
 from duly.shared import current_app, current_task, shared_task
 from duly.sync import Appointment, SyncReport
 from duly.task import AsyncTask, Task
@@ -60,6 +61,7 @@ __all__ = [
     "DulyError",
     "DuplicateKey",
     "EncodeError",
+    "Exchange",
     "Filter",
     "Ignore",
     "JobCancelled",
@@ -68,6 +70,7 @@ __all__ = [
     "JobTooLate",
     "JobUncertain",
     "JobUnknown",
+    "Queue",
     "Reject",
     "RetriesExhausted",
     "Retry",

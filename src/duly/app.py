@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from duly import periodic, shared
 from duly import store as stores
-from duly.call import CallOptions, Defaults, check_parts, due_of, make_job
+from duly.call import CallOptions, check_parts, due_of, make_job
 from duly.client import Client
 from duly.clock import SYSTEM, Clock
 from duly.codec import Codec
@@ -264,6 +264,7 @@ class Duly(Configurable):
 
         What loads an app for the command line and for workers calls it, for only then everything is said.
         """
+        _ = self.routing
         for task in self._registry.values():
             task.check()
         self.declared_schedules()
@@ -297,7 +298,7 @@ class Duly(Configurable):
         flags = (Flag.AT_MOST_ONCE if self.conf.task_at_most_once else 0) | (
             Flag.IGNORE_RESULT if self.conf.task_ignore_result else 0
         )
-        defaults = Defaults(name, self.conf.task_default_queue, self.conf.task_default_priority, int(flags), None)
+        defaults = self.routing.defaults(name, {}, int(flags), self.routing.route(name, args, kwargs, options))
         return make_job(defaults, data, options, self.now(), self.zone)
 
     # -- recurring work --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, cast, get_args
 
 import msgspec
 
@@ -19,6 +19,9 @@ from duly.clock import MICROS, from_micros, to_micros
 from duly.codec import encode_value
 from duly.config import did_you_mean
 from duly.job import MAX_PRIORITY, Flag, Job, OnConflict, Options, WhenLate, new_id
+
+if TYPE_CHECKING:
+    from duly.routing import Routing
 
 log = logging.getLogger("duly")
 
@@ -37,6 +40,8 @@ class CallOptions(TypedDict, total=False):
     eta: datetime | None  # a naive one is read in the app's time zone
     expires: float | timedelta | datetime | None  # not started at or after; a number: seconds from now
     queue: str | None
+    exchange: str | None  # with routing_key: the queue that is bound by it
+    routing_key: str | None
     priority: int | None  # 0..9, 9 first
     key: str | None  # unique among waiting and running jobs
     on_conflict: OnConflict  # what to do when the key is held; "skip"
@@ -71,6 +76,8 @@ class Defaults(msgspec.Struct, frozen=True):
     priority: int
     flags: int
     expires: float | None  # seconds
+    routing: Routing | None = None  # the app's; None: there is no app
+    route: Mapping[str, Any] = {}  # options of calls that a route says, without those of the destination
 
 
 def check_names(options: Mapping[str, Any]) -> None:
@@ -83,13 +90,15 @@ def check_names(options: Mapping[str, Any]) -> None:
 def make_job(task: Defaults, args: bytes, options: CallOptions, now: int, zone: tzinfo) -> Job:
     """The Job of a call. Raises TypeError and ValueError for options that are wrong."""
     check_names(options)
+    if task.route:
+        options = cast(CallOptions, {**task.route, **options})
     due = due_of(options.get("countdown"), options.get("eta"), now, zone)
     return Job(
         id=_text("task_id", options.get("task_id")) or new_id(),
         task=task.task,
         due=due,
         args=args,
-        queue=_text("queue", options.get("queue")) or task.queue,
+        queue=_queue(task, options),
         priority=_priority(options.get("priority"), task.priority),
         expires=_expires(options.get("expires"), task.expires, due, now, zone),
         key=_text("key", options.get("key")),
@@ -197,6 +206,11 @@ def check_length(name: str, value: str) -> None:
         raise ValueError(f"{name}={value[:50]!r}... has {size:,} bytes; at most {MAX_TEXT} are allowed")
     if "\0" in value:
         raise ValueError(f"{name}={value[:50]!r} holds a NUL character")
+
+
+def _queue(task: Defaults, options: CallOptions) -> str:
+    queue = task.routing.destination(options) if task.routing is not None else options.get("queue")
+    return _text("queue", queue) or task.queue
 
 
 def _priority(value: int | None, default: int) -> int:

@@ -10,7 +10,6 @@ _BROKER = 'there is no broker: store="sqlite:///path/duly.db" is all there is'
 _BACKEND = "results are kept in the store, beside their jobs"
 _JSON = "arguments and results are JSON, by the task's annotations"
 _EVENTS = "the store knows everything that happens: duly status --watch"
-_ROUTES = 'say the queue at the task, @app.task(queue="..."), at the call, or in task_annotations'
 
 _REASONS = {
     # options of tasks and of calls
@@ -19,12 +18,10 @@ _REASONS = {
     "backend": _BACKEND,
     "compression": _JSON,
     "connection": _BROKER,
-    "exchange": _ROUTES,
     "link": "call the next task from the end of this one, with a key so that it is stored once",
     "link_error": "handle the exception in the task and call the other task from there",
     "producer": _BROKER,
     "reject_on_worker_lost": _ACKS,
-    "routing_key": _ROUTES,
     "send_events": _EVENTS,
     "serializer": _JSON,
     "shadow": "a job goes by its task's name; headers carry what else is to be seen",

@@ -79,7 +79,8 @@ _GROUPS = {
     _SIGNING: "security_cert_store security_certificate security_digest security_key security_key_password",
     _CHORDS: "result_chord_join_timeout result_chord_retry_interval",
     _MEANS: (
-        "task_default_queue_type task_create_missing_queue_type task_default_delivery_mode control_queue_ttl "
+        "task_default_queue_type task_create_missing_queue_type task_create_missing_queue_exchange_type "
+        "task_default_delivery_mode control_queue_ttl "
         "control_queue_expires control_queue_durable control_queue_exclusive control_exchange"
     ),
 }

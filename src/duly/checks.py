@@ -80,6 +80,15 @@ def pool(value: Any) -> str:
     return CELERY_POOLS.get(value, str(value))
 
 
+def one_of(*values: str) -> Check:
+    def check(value: Any) -> str:
+        if value not in values:
+            raise ValueError(f"expected one of {', '.join(values)}")
+        return str(value)
+
+    return check
+
+
 def texts(value: Any) -> tuple[str, ...]:
     """Names: one with commas, or a list."""
     if isinstance(value, str):
@@ -116,6 +125,20 @@ def queues(what: str) -> Check:
         return MappingProxyType(numbered(value, what))
 
     return check
+
+
+def task_queues(value: Any) -> Any:
+    from duly.bindings import queues_of
+
+    return queues_of(value)
+
+
+def task_routes(value: Any) -> Any:
+    """As it was given: what reads it makes routers of it (``routing.py``)."""
+    from duly.routing import routers_of
+
+    routers_of(value)
+    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value
 
 
 def table(value: Any) -> dict[str, Any]:

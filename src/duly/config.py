@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar, overload
 from urllib.parse import quote
 
 from duly import checks
+from duly.bindings import EXCHANGE_TYPES, Queue
 from duly.celery_settings import CELERY_NAMES, modern, readings, reason
 from duly.checks import Check
 from duly.errors import ConfigError
@@ -86,6 +87,24 @@ class Settings(MutableMapping[str, Any]):
 
     task_default_queue = Setting[str]("default", checks.text)
     """The queue of tasks and calls that name none."""
+
+    task_queues = Setting[tuple[Queue, ...]]((), checks.task_queues)
+    """The queues there are and the routing keys that lead to them; a worker that is told nothing else serves them."""
+
+    task_routes = Setting[Any](None, checks.task_routes)
+    """Where tasks go that name no queue: by name, glob or regex, or as a function says (docs/routing.md)."""
+
+    task_create_missing_queues = Setting[bool](True, checks.flag)
+    """Whether a queue may be used that is not in ``task_queues``."""
+
+    task_default_exchange = Setting[str | None](None, checks.maybe(checks.text))
+    """What queues are bound to that name no exchange. None: it is called like the default queue."""
+
+    task_default_exchange_type = Setting[str]("direct", checks.one_of(*EXCHANGE_TYPES))
+    """How routing keys are compared there: direct, topic or fanout."""
+
+    task_default_routing_key = Setting[str | None](None, checks.maybe(checks.text))
+    """The key that leads to the default queue. None: its name."""
 
     task_default_priority = Setting[int](0, checks.whole(0, MAX_PRIORITY))
     """0 to 9; 9 is run first."""

@@ -22,6 +22,7 @@ import msgspec
 from duly.celery_settings import modern, reason
 from duly.config import NAMES, Settings, did_you_mean, exists, is_slip, unknown
 from duly.errors import ConfigError
+from duly.routing import Routing
 
 log = logging.getLogger("duly")
 
@@ -35,6 +36,16 @@ class Configurable:
 
     def __init__(self) -> None:
         self._discoveries: list[Callable[[], list[str]]] = []
+        self._routing: Routing
+        self._routed: Mapping[str, Any] | None = None  # the settings that _routing was made of
+
+    @property
+    def routing(self) -> Routing:
+        """Where its calls go, as the settings have it now. Raises ConfigError."""
+        changed = self.conf.changed
+        if self._routed is not changed:
+            self._routing, self._routed = Routing(self.conf), changed
+        return self._routing
 
     def config_from_object(
         self, obj: object, silent: bool = False, force: bool = False, namespace: str | None = None

@@ -124,5 +124,6 @@ def _made(app: Duly, task: Task[..., Any], appointment: Appointment) -> Job:
     """The job as it was at its eta: what counts from the call (``expires`` in seconds) counts from there."""
     options: CallOptions = {**appointment.options, "eta": appointment.eta}  # type: ignore[typeddict-item]
     data = task.codec.encode_args(appointment.args, appointment.kwargs)
-    job = make_job(task.defaults(), data, options, due_of(None, appointment.eta, 0, app.zone), app.zone)
+    defaults = task.defaults_of(appointment.args, appointment.kwargs, options)
+    job = make_job(defaults, data, options, due_of(None, appointment.eta, 0, app.zone), app.zone)
     return task.limited(job, appointment.args, appointment.kwargs)

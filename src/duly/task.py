@@ -159,11 +159,12 @@ class Task(Hooks, OnCommit[P, R]):
 
     @property
     def queue(self) -> str:
-        return self.options.get("queue", self.app.conf.task_default_queue)
+        """Where its jobs go, unless a call or a router of calls says otherwise."""
+        return self.defaults().queue
 
     @property
     def priority(self) -> int:
-        return self.options.get("priority", self.app.conf.task_default_priority)
+        return self.defaults().priority
 
     @property
     def max_retries(self) -> int | None:
@@ -215,12 +216,24 @@ class Task(Hooks, OnCommit[P, R]):
         flags = Flag.AT_MOST_ONCE if self.at_most_once else 0
         if self.ignore_result:
             flags |= Flag.IGNORE_RESULT
-        return Defaults(self.name, self.queue, self.priority, int(flags), self.options.get("expires"))
+        routing = self.app.routing
+        return routing.defaults(
+            self.name, self.options, int(flags), None if routing.asks else routing.route(self.name)
+        )
+
+    def defaults_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Defaults:
+        """:meth:`defaults`, with what routers of calls say if there are any."""
+        defaults = self.defaults()
+        if defaults.routing is None or not defaults.routing.asks:
+            return defaults
+        route = defaults.routing.route(self.name, args, kwargs, options, self)
+        return defaults.routing.defaults(self.name, self.options, defaults.flags, route)
 
     def check(self) -> None:
         """Refuse what is wrong only together with the app's settings. Raises ConfigError."""
         try:
             check_limits(self.soft_time_limit, self.time_limit)
+            self.defaults()
         except ValueError as exc:
             raise ConfigError(f"task {self.name}: {exc}") from None
 
@@ -295,7 +308,8 @@ class Task(Hooks, OnCommit[P, R]):
     def make_job(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
         """The job of a call, not stored. Raises what :meth:`delay` does, but no StoreError."""
         data = self.codec.encode_args(args, kwargs)
-        return self.limited(self._made(self.defaults(), data, options, self.app.now()), args, kwargs)
+        defaults = self.defaults_of(args, kwargs, options)
+        return self.limited(self._made(defaults, data, options, self.app.now()), args, kwargs)
 
     def limited(self, job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
         """The job with the key that ``limit_key`` gives for its arguments, as text; None: no key."""
@@ -309,7 +323,7 @@ class Task(Hooks, OnCommit[P, R]):
         return msgspec.structs.replace(job, limit_key=text)
 
     def _made(self, defaults: Defaults, data: bytes, options: CallOptions, now: int) -> Job:
-        if options or defaults.expires is not None:
+        if options or defaults.expires is not None or defaults.route:
             return make_job(defaults, data, options, now, self.app.zone)
         return _plain_job(defaults, data, now)
 
@@ -326,6 +340,7 @@ class Task(Hooks, OnCommit[P, R]):
     def _send_many(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[AsyncResult[R]]:
         app, defaults, now = self.app, self.defaults(), self.app.now()
         plain = not shared and defaults.expires is None and self.options.get("limit_key") is None
+        plain = plain and not defaults.route and not self.app.routing.asks
         jobs = []
         for call in calls:
             if plain and type(call) is tuple:
@@ -333,7 +348,8 @@ class Task(Hooks, OnCommit[P, R]):
                 continue
             args, kwargs, own = _parts(call)
             options: Any = {**shared, **own}
-            job = self._made(defaults, self.codec.encode_args(args, kwargs), options, now)
+            data = self.codec.encode_args(args, kwargs)
+            job = self._made(self.defaults_of(args, kwargs, options), data, options, now)
             jobs.append(self.limited(job, args, kwargs))
         if app.conf.task_always_eager:
             return [eager.run(self, job) for job in jobs]

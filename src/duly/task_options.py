@@ -18,6 +18,8 @@ class TaskOptions(TypedDict, total=False):
 
     name: str  # "module.function" unless given
     queue: str
+    exchange: str  # with routing_key: the queue that is bound by it
+    routing_key: str
     priority: int  # 0..9, 9 first
     max_retries: int | None  # None: for ever
     default_retry_delay: float  # seconds; 180
@@ -89,6 +91,8 @@ def _exceptions(value: Any) -> bool:
 _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_name, f"a text of at most {MAX_TEXT} bytes"),
     "queue": (_name, f"a text of at most {MAX_TEXT} bytes"),
+    "exchange": (lambda v: isinstance(v, str), "a text"),
+    "routing_key": (_name, f"a text of at most {MAX_TEXT} bytes"),
     "priority": (lambda v: _whole(v) and v <= 9, "0 to 9"),
     "max_retries": (lambda v: v is None or _whole(v), "a whole number, or None for no limit"),
     "default_retry_delay": (_number, "seconds"),

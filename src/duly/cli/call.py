@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
@@ -60,6 +60,8 @@ def when_due(session: Session, eta: str | None, countdown: str | None) -> int | 
 @click.option("--countdown", metavar="SPAN", help="Due after this long, e.g. 90 (seconds), 10m, 1h30m.")
 @click.option("--expires", metavar="TIME", help="Not to be started at or after this time.")
 @click.option("-Q", "--queue", metavar="QUEUE", help="Instead of the task's own queue.")
+@click.option("--exchange", metavar="NAME", help="With --routing-key: the queue bound by it.")
+@click.option("--routing-key", metavar="KEY", help="The queue that this key leads to (docs/routing.md).")
 @click.option("--priority", type=Whole(0, 9), metavar="0-9", help="9 runs first.")
 @click.option("--key", metavar="KEY", help="Only if no live job holds this key.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: id and whether it was stored.")
@@ -73,6 +75,8 @@ def call(
     countdown: str | None,
     expires: str | None,
     queue: str | None,
+    exchange: str | None,
+    routing_key: str | None,
     priority: int | None,
     key: str | None,
     as_json: bool,
@@ -84,7 +88,11 @@ def call(
     session.may_create = True
     data = b"[" + (json_option(args, "--args", list) or b"[]")
     data += b"," + (json_option(kwargs, "--kwargs", dict) or b"{}") + b"]"
-    options: CallOptions = {"queue": queue, "priority": priority, "key": key}
+    options: CallOptions = {
+        "queue": queue, "exchange": exchange, "routing_key": routing_key, "priority": priority, "key": key
+    }  # fmt: skip
+    if session.app_spec is None and (exchange is not None or routing_key is not None):
+        raise click.UsageError("--exchange and --routing-key need the app's task_queues: say which app with -A")
     due = when_due(session, eta, countdown)
     ends = session.instant(expires, "--expires") if expires is not None else None
     if ends is not None and ends <= (due or session.store.now()):
@@ -113,8 +121,10 @@ def _job(session: Session, name: str, data: bytes, options: CallOptions) -> Job:
     try:
         if task is None:
             return make_job(Defaults(name, "default", 0, 0, None), data, options, now, UTC)
-        data = task.codec.encode_args(*task.codec.decode_args(data))
-        return make_job(task.defaults(), data, options, now, UTC)
+        arguments = task.codec.decode_args(data)
+        given = cast(CallOptions, {name: value for name, value in options.items() if value is not None})
+        defaults = task.defaults_of(*arguments, given)
+        return make_job(defaults, task.codec.encode_args(*arguments), given, now, UTC)
     except (TypeError, ValueError, EncodeError, DecodeError) as error:
         raise click.UsageError(clean(str(error))) from None
 

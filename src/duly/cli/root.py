@@ -29,6 +29,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "inspect": ("inspect", "Ask workers what goes on."),
         "doctor": ("health", "Examine store, clock, workers and queues."),
         "tasks": ("about", "List the tasks an app registers."),
+        "route": ("route", "Say where a call would go, and why."),
+        "list": ("route", "List the bindings of queues."),
         "config": ("about", "Show every setting and where it comes from."),
         "version": ("about", "Show versions."),
     },
@@ -97,7 +99,8 @@ class Root(click.Group):
         for verbs in VERBS.values():
             if cmd_name in verbs:
                 module = importlib.import_module(f"duly.cli.{verbs[cmd_name][0]}")
-                command: click.Command = getattr(module, cmd_name)
+                found = vars(module)
+                command: click.Command = found.get(cmd_name) or found[f"{cmd_name}_"]  # list_, for Python's own name
                 return command
         return None
 

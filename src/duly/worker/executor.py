@@ -130,7 +130,7 @@ class Executor:
         return Hello(
             store=app.store_url,
             tasks=tuple(sorted(app.tasks)),
-            queues=dict(conf.worker_queues) or {conf.task_default_queue: 1},
+            queues=dict(conf.worker_queues) or dict.fromkeys(app.routing.served, 1),
             reserve=dict(conf.worker_reserve),
             pool=conf.worker_pool,
             concurrency=conf.worker_concurrency or os.cpu_count() or 1,
