@@ -9,6 +9,12 @@ The life of a job::
 ``waiting`` is one stored state with three names for people, decided by the clock and the history
 (:func:`state_name`): *scheduled* (due ahead), *queued* (due), *retrying* (run before, to run again).
 Nothing has to happen when a scheduled job becomes due, so nothing can fail to happen.
+
+A canvas (a chain, a chord) is jobs and *gates*, stored together. A gate counts the ends of the jobs that are its
+*members*; jobs *held* at it, the fourth name of waiting, wait until all of them have ended::
+
+    held ──all succeeded──▶ waiting, from where it goes as above
+      └────one did not────▶ failed, with that one's error      (Flag.ON_FAILURE: the other way round)
 """
 
 from __future__ import annotations
@@ -52,13 +58,15 @@ class State(enum.IntEnum):
         return self >= State.SUCCEEDED
 
 
-STATE_NAMES = ("scheduled", "queued", "retrying", "running", "succeeded", "failed", "cancelled", "uncertain")
+STATE_NAMES = ("scheduled", "held", "queued", "retrying", "running", "succeeded", "failed", "cancelled", "uncertain")
 """Every name :func:`state_name` can give, in the order of a job's life."""
 
 
-def state_name(state: int, attempt: int, due: int, now: int) -> str:
+def state_name(state: int, attempt: int, due: int, now: int, held: bool = False) -> str:
     """The name people read for a stored state (see the module's text)."""
     if state == State.WAITING:
+        if held:
+            return "held"
         if attempt:
             return "retrying"
         return "scheduled" if due > now else "queued"
@@ -72,6 +80,9 @@ class Flag(enum.IntFlag):
     IGNORE_RESULT = 2  # the task's return value is not kept
     NO_OVERLAP_SKIP = 4  # an occurrence: ends cancelled if one of its schedule runs when it is due
     NO_OVERLAP_QUEUE = 8  # an occurrence: waits while one of its schedule runs
+    ON_FAILURE = 16  # held: wanted if its gate fails, deleted if it opens
+    FROM_RELEASE = 32  # held: due and expires count from its release as they would have from its storing
+    MEMBER = 64  # counts in a gate; set by the store, so that the end of other jobs looks nothing up
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +101,33 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     options: bytes | None = None  # JSON of Options; None nearly always
     flags: int = 0  # Flag
     limit_key: str | None = None  # what a limit per key counts it under
+    after: str | None = None  # the gate it is held at
+    gates: tuple[tuple[str, int], ...] = ()  # the gates it is a member of, and its index in each
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """What counts the ends of its members, and holds other jobs until then."""
+
+    id: str
+    size: int  # how many members it has; some of them may be stored later
+
+
+class Then(msgspec.Struct, frozen=True):
+    """What is stored with an outcome, if the outcome is accepted and its job does not end cancelled."""
+
+    jobs: tuple[Job, ...] = ()
+    gates: tuple[Gate, ...] = ()
+
+
+class GateView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a gate stands. ``left`` 0: it has closed its count; it opened if none failed."""
+
+    id: str
+    size: int
+    left: int  # members that have not ended
+    failed: int  # members that ended and did not succeed
+    first_failed: str | None  # id of the first of these
+    finished: int | None  # µs UTC, when the last member ended
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -145,6 +183,7 @@ class Kind(enum.IntEnum):
     RELEASED = 7  # never started; as if never reserved
     LOST = 8  # its worker died
     POSTPONED = 9  # the task could not even be called; again at ``due``, counted as no retry
+    REPLACED = 10  # the job goes on as another: the one in ``then`` that has its id
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -159,6 +198,7 @@ class Outcome(msgspec.Struct, frozen=True):
     due: int = 0  # RETRY, POSTPONED: when to run again
     progress: bytes | None = None  # JSON of Progress, the last one reported
     log: bytes | None = None  # the tail of what the attempt logged, UTF-8
+    then: Then | None = None  # stored in the same transaction; of final kinds and REPLACED
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -231,9 +271,11 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     cancelling: bool  # a running job that was asked to stop
     lane: str | None = None  # what holds a waiting job back, if a limit does (see messages.Lane)
     limit_key: str | None = None  # what a limit per key counts it under
+    after: str | None = None  # the gate it is, or was, held at
+    held: bool = False  # its gate has not closed its count
 
     def state_name(self, now: int) -> str:
-        return state_name(self.state, self.attempt, self.due, now)
+        return state_name(self.state, self.attempt, self.due, now, self.held)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,9 +288,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes | None
     error: bytes | None
     progress: bytes | None
+    held: bool = False  # waits at a gate
 
     def state_name(self, now: int) -> str:
-        return state_name(self.state, self.attempt, self.due, now)
+        return state_name(self.state, self.attempt, self.due, now, self.held)
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):

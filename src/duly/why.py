@@ -15,7 +15,7 @@ import msgspec
 from duly.clock import MICROS, from_micros
 from duly.config import nearest
 from duly.errors import JobUnknown
-from duly.job import COUNT_CAP, Attempt, ErrorInfo, Filter, JobView, Progress, State, WorkerInfo
+from duly.job import COUNT_CAP, Attempt, ErrorInfo, Filter, Flag, GateView, JobView, Progress, State, WorkerInfo
 from duly.messages import Lane
 from duly.rates import format_rate
 from duly.store.contract import Store
@@ -48,6 +48,7 @@ class Case:
         if self.job.state == State.RUNNING:
             return self._running()
         for cause in (
+            self._held,
             self._expired,
             self._not_due,
             self._paused,
@@ -96,6 +97,28 @@ class Case:
         return ", but that worker gives no sign of life; it is given back as soon as another worker looks"
 
     # -- waiting ---------------------------------------------------------------------------------
+
+    def _held(self) -> str | None:
+        """At a gate: how many of its members are left, and one of them."""
+        job = self.job
+        if not job.held or job.after is None:
+            return None
+        [gate] = self.store.gates([job.after])
+        if gate is None:
+            return None
+        rest = next((one for one in self.store.members(gate.id) if not one.state.final), None)
+        first = "" if rest is None else f": {rest.id}, which is {rest.state_name(self.now)}"
+        others = ", and others" if rest is not None and gate.left > 1 else ""
+        jobs = "its one job" if gate.size == 1 else f"{gate.left:,} of {gate.size:,} jobs"
+        if job.flags & Flag.ON_FAILURE:
+            return f"It waits for the failure of {jobs}{first}{others}."
+        return f"It waits for {jobs}{first}{others}{self._failed_already(gate)}."
+
+    @staticmethod
+    def _failed_already(gate: GateView) -> str:
+        if gate.first_failed is None:
+            return ""
+        return f"; {gate.first_failed} did not succeed, so it will fail unless `duly retry` mends that"
 
     def _expired(self) -> str | None:
         expires = self.job.expires

@@ -12,7 +12,7 @@ from control_kit import LEASE, put, register, reserve, settle
 from duly.clock import MICROS
 from duly.doctor import examine
 from duly.errors import JobUnknown
-from duly.job import ErrorInfo, Filter, Flag, Kind, Limit, Progress
+from duly.job import ErrorInfo, Filter, Flag, Gate, Job, Kind, Limit, Progress
 from duly.store.contract import Store
 from duly.testing.clock import START, ManualClock
 from duly.why import span, why
@@ -39,6 +39,21 @@ def test_retrying(store: Store) -> None:
     assert why(store, id) == (
         "It is being retried in 30 s, at 08:00:30 UTC after ValueError: boom (attempt 1 asked for another run)."
     )
+
+
+def test_held_at_a_gate(store: Store) -> None:
+    worker = register(store)
+    members = [Job(id=f"m{i}", task="t", due=START, gates=(("g", i),)) for i in range(3)]
+    errback = Job(id="errback", task="t", due=START, after="g", flags=int(Flag.ON_FAILURE))
+    store.enqueue([*members, Job(id="body", task="t", due=START, after="g"), errback], [Gate("g", 3)])
+    settle(store, worker, reserve(store, worker, 1)[0], Kind.SUCCEEDED)
+    assert why(store, "body") == "It waits for 2 of 3 jobs: m1, which is queued, and others."
+    settle(store, worker, reserve(store, worker, 1)[0], Kind.FAILED, error=BOOM)
+    assert why(store, "body") == (
+        "It waits for 1 of 3 jobs: m2, which is queued; m1 did not succeed, so it will fail unless `duly retry` "
+        "mends that."
+    )
+    assert why(store, "errback") == "It waits for the failure of 1 of 3 jobs: m2, which is queued."
 
 
 def test_paused(store: Store, clock: ManualClock) -> None:

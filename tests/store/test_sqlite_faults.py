@@ -19,7 +19,7 @@ import duly.store
 from duly.errors import ConfigError, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 from duly.job import Filter, Job, State, WorkerInfo, new_id
 from duly.store import Store
-from duly.store.sqlite.database import SCHEMA_VERSION
+from duly.store.sqlite.sql import SCHEMA
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which only root may")
@@ -322,7 +322,7 @@ def test_a_schema_of_a_newer_release_is_refused_and_left_alone(store: Store, pat
     put(store)
     store.close()
     db = sqlite3.connect(path)
-    db.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    db.execute(f"PRAGMA user_version={len(SCHEMA) + 1}")
     db.close()
     with pytest.raises(StoreTooNew, match="upgrade duly"):
         put(store)
@@ -330,7 +330,7 @@ def test_a_schema_of_a_newer_release_is_refused_and_left_alone(store: Store, pat
         count(store)
     store.close()
     db = sqlite3.connect(path)
-    db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    db.execute(f"PRAGMA user_version={len(SCHEMA)}")
     db.close()
     assert count(store) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,11 +67,24 @@ PLANS = {
     "attempts": {"a": "attempts_job"},
     "delete_attempts": {"attempts": "attempts_job"},
     "delete_jobs": {"jobs": "INTEGER PRIMARY KEY"},
+    "count_ended": {"members": "members_job", "gates": "PRIMARY KEY", "jobs": "INTEGER PRIMARY KEY"},
+    "count_down": {"gates": "PRIMARY KEY"},
+    "release_held": {"jobs": "jobs_parked"},
+    "fail_held": {"jobs": "jobs_parked", "m": "jobs_id", "g": "PRIMARY KEY"},
+    "unwanted": {"jobs": "jobs_parked"},
+    "held_downstream": {"m": "members_job", "j": "jobs_parked"},
+    "counted_members": {"m": "members_job", "g": "PRIMARY KEY"},
+    "next_failed": {"m": "members_failed", "j": "INTEGER PRIMARY KEY"},
+    "hold_again": {"jobs": "jobs_after"},
+    "members": {"m": "PRIMARY KEY", "j": "INTEGER PRIMARY KEY"},
+    "unneeded": {"m": "members_job", "f": "jobs_after"},
 }
 
 
 def plan(db: sqlite3.Connection, sql: str) -> list[str]:
-    return [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + sql, [None] * sql.count("?"))]
+    numbered = {int(n) for n in re.findall(r"\?(\d+)", sql)}
+    values = [None] * max(numbered, default=sql.count("?"))
+    return [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + sql, values)]
 
 
 @pytest.mark.parametrize("name", PLANS)

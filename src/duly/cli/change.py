@@ -19,7 +19,7 @@ from duly.job import Answer, Change, Filter
 
 Apply = Callable[[tuple[str, ...]], list[Answer]]
 
-WAITING = ("scheduled", "queued", "retrying")
+WAITING = ("scheduled", "held", "queued", "retrying")
 LIVE = (*WAITING, "running")
 ENDED_BADLY = ("failed", "uncertain")
 

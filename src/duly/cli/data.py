@@ -57,6 +57,7 @@ def job_data(job: JobView, now: int) -> Object:
         "progress": raw(job.progress),
         "headers": raw(job.headers),
         "options": raw(job.options),
+        "after": job.after,
         "at_most_once": bool(job.flags & Flag.AT_MOST_ONCE),
         "ignore_result": bool(job.flags & Flag.IGNORE_RESULT),
     }

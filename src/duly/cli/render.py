@@ -17,10 +17,11 @@ from duly.cli.table import Column, lay_out
 from duly.cli.text import clean, clean_lines, decode, shorten
 from duly.job import STATE_NAMES, Attempt, ErrorInfo, Flag, JobView, Progress
 
-SYMBOLS = dict(zip(STATE_NAMES, "◷•↻▸✓✗⊘?", strict=True))
-PLAIN_SYMBOLS = dict(zip(STATE_NAMES, "~.^>+!-?", strict=True))  # where the terminal's encoding has no others
+SYMBOLS = dict(zip(STATE_NAMES, "◷⋯•↻▸✓✗⊘?", strict=True))
+PLAIN_SYMBOLS = dict(zip(STATE_NAMES, "~:.^>+!-?", strict=True))  # where the terminal's encoding has no others
 STYLES = {
     "scheduled": "cyan",
+    "held": "cyan",
     "queued": "blue",
     "retrying": "yellow",
     "running": "bold blue",
@@ -105,6 +106,8 @@ def detail_line(job: JobView, look: Look) -> str:
     name, now = job.state_name(look.now), look.now
     if name == "scheduled":
         return times.relative(job.due, now)
+    if name == "held":
+        return "waits for others"
     if name == "queued":
         return f"waiting {times.span(now - job.due)}"
     if name == "retrying":
@@ -235,6 +238,7 @@ def _state_facts(job: JobView, look: Look) -> list[tuple[str, str]]:
         ("attempts", ", ".join(counts)),
         ("progress", progress_line(job.progress)),
         ("note", "asked to stop" if job.cancelling else ""),
+        ("after", "" if job.after is None else f"gate {clean(job.after)}"),
     ]
 
 

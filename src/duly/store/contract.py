@@ -17,6 +17,22 @@ Instants are integers, microseconds UTC, on the store's clock. Errors are ``duly
 a call that raised one may be repeated: ``enqueue`` is idempotent by job id, everything else by token.
 
 A store may be used from any thread, and after a fork (each process gets a connection of its own).
+
+Gates
+    A job with ``gates`` is a member of them, a job with ``after`` is *held* there: it is waiting, but is not
+    reserved and not in ``next_due`` or ``counts``. Whatever ends a member (settle, cancel, expiry, a worker's death,
+    another job with its key) counts its end in the same transaction, once: ``left`` goes down, and unless it
+    succeeded ``failed`` goes up. RETRY, RELEASED, POSTPONED, REPLACED and a rescue to waiting are no ends. A gate
+    without members left closes its count:
+
+    - none failed: it opens. Held jobs are released; those with ON_FAILURE are deleted, and so is what is held at
+      gates that the deleted ones are members of.
+    - some failed: held jobs end FAILED, never started, with the error of the first failed member (a JobError if it
+      has none), and count in their own gates; those with ON_FAILURE are released.
+
+    *Released*: due now, or at its due if that is later; FROM_RELEASE shifts due and expires by the time since it was
+    stored. A call that ends several jobs ends all of them before it counts. A job that is stored when its gate has
+    closed already goes the way of those that were held.
 """
 
 from __future__ import annotations
@@ -32,6 +48,8 @@ from duly.job import (
     Enqueued,
     Exchange,
     Filter,
+    Gate,
+    GateView,
     Job,
     Lease,
     Limit,
@@ -89,8 +107,11 @@ class Store(Protocol):
 
     # -- producing -------------------------------------------------------------------------------
 
-    def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Store jobs, in order; one answer each.
+    def enqueue(self, jobs: Sequence[Job], gates: Sequence[Gate] = ()) -> list[Enqueued]:
+        """Store jobs, in order, and gates; one answer for each job.
+
+        A gate whose id is already there is left as it is. Raises ConfigError, and stores nothing, if a job names a
+        gate that is neither there nor in ``gates``.
 
         A job whose id is already there is not stored again. A job whose key a live job holds follows
         its ``on_conflict``: *skip* leaves the holder; *replace* puts the new job in a waiting holder's
@@ -116,7 +137,12 @@ class Store(Protocol):
         nothing due is passed over. Within a queue jobs come by priority (9 first), then due, then age. A job found
         expired ends cancelled instead. Statistics are written in the same transaction. A worker whose lease was
         given away reserves nothing (and its outcomes are refused by their tokens). A RETRY of a job
-        that was asked to cancel ends cancelled.
+        that was asked to cancel ends cancelled, and so does a REPLACED.
+
+        REPLACED: the row takes the task, arguments, queue, priority, due, expiry, headers, options, flags, limit key
+        and ``after`` of the job of the same id in ``then``, and waits with retries and losses forgotten; id and
+        memberships stay. ``then`` is stored with an accepted outcome as by :meth:`enqueue`; when the job ends
+        cancelled instead, it is not.
 
         An idle worker that merely looks takes no lock to find nothing; with ``expect`` it does, because it has
         reason to think that something is due, and a look beforehand would only make the job later.
@@ -190,15 +216,23 @@ class Store(Protocol):
 
     def move(self, which: Filter, change: Change) -> list[Answer]:
         """Change waiting jobs. One that is moved to its expiry or beyond has as long to start then as it had before;
-        one that had no time left has no expiry any more."""
+        one that had no time left has no expiry any more. A held one stays held; a due that is given counts from the
+        release no longer, and the expiry goes along with it."""
         ...
 
     def retry(self, which: Filter) -> list[Answer]:
-        """Put finished jobs back to waiting, due now, retries and losses forgotten, history kept."""
+        """Put finished jobs back to waiting, due now, retries and losses forgotten, history kept.
+
+        The end of a member that is retried counts no longer, unless the gate has opened, where the new run counts
+        nowhere. Of a gate that had failed, those that it failed are held again, and so on downstream; what it
+        released or deleted stays so. A job that ended before its gate had let it go is held again while the gate
+        counts; if the gate has closed the other way it is *too late*: retry the member that failed.
+        """
         ...
 
     def forget(self, ids: Sequence[str]) -> int:
-        """Delete finished jobs with their history; gives how many."""
+        """Delete finished jobs with their history, but no members of a gate at which a job is held, or from which one
+        was released that has not ended; gives how many. A gate goes with the last of its jobs."""
         ...
 
     def prune(self, before: int, failed_before: int, limit: int) -> int:
@@ -362,6 +396,14 @@ class Store(Protocol):
 
     def results(self, ids: Sequence[str]) -> list[Result | None]:
         """What became of these jobs; None for an unknown one."""
+        ...
+
+    def members(self, gate: str) -> list[Result]:
+        """What became of the members of a gate, by index; those that are in the store."""
+        ...
+
+    def gates(self, ids: Sequence[str]) -> list[GateView | None]:
+        """How these gates stand; None for an unknown one."""
         ...
 
     def counts(self) -> list[QueueCount]:

@@ -7,6 +7,7 @@ Whatever the history, the two agree on every answer and on every job, and
 - a stale token never wins;
 - at most one live job holds a key;
 - what is final changes only by ``retry``;
+- each end of a member of a gate is counted once, and the held jobs go the way it says;
 - ``next_due`` and the order of reserving are right.
 
 A subclass gives ``make_store(clock)``, and ``Subclass.TestCase`` is the test.
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from duly.errors import DuplicateKey
-from duly.job import Change, Filter, Flag, Job, Kind, Lease, Outcome, WorkerInfo
+from duly.job import Change, Filter, Flag, Gate, Job, Kind, Lease, Outcome, Then, WorkerInfo
 from duly.store.contract import Store
 from duly.testing.clock import START, ManualClock
 from duly.testing.model import DuplicateKeyError, Entry, Model
@@ -48,6 +49,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.clock = ManualClock(START)
         self.store = self.make_store(self.clock)
         self.model = Model(START)
+        self.gates = 0  # how many there were
         self.leases: list[tuple[Lease, int]] = []  # every lease ever given, with the model's number of it
         self.register()
         self.register()
@@ -99,6 +101,53 @@ class StoreMachine(RuleBasedStateMachine):
             raise AssertionError("a key that is held was stored twice") from None
         assert [(one.id, one.stored) for one in self.store.enqueue(jobs)] == wanted
 
+    # -- canvases --------------------------------------------------------------------------------
+
+    @rule(
+        steps=st.lists(
+            st.tuples(
+                ids, steps, st.sampled_from(QUEUES),
+                st.sampled_from([0, 0, int(Flag.ON_FAILURE), int(Flag.FROM_RELEASE)]),
+                st.sets(st.integers(0, 2), max_size=2), st.integers(0, 2) | st.none(),
+            ),
+            min_size=2, max_size=6, unique_by=lambda step: step[0],
+        ),
+        older=st.booleans(),
+    )  # fmt: skip
+    def canvas(self, steps: list[Any], older: bool) -> None:
+        """Jobs that are members of three new gates, and held at these or at the three before."""
+        now = self.clock.now()
+        at = self.gates - 3 if older and self.gates >= 3 and self._there(self.gates - 3) else self.gates
+        jobs = [
+            Job(
+                id=id, task="t", due=now + ahead, queue=queue, flags=flags,
+                expires=now + ahead + 2 * STEP if not counts_in else None,
+                gates=tuple((f"g{self.gates + n}", int(id[3:])) for n in sorted(counts_in)),
+                after=None if after is None else f"g{at + after}",
+            )
+            for id, ahead, queue, flags, counts_in, after in steps
+        ]  # fmt: skip
+        new = [job for job in jobs if job.id not in self.model.entries]
+        names = [f"g{self.gates + n}" for n in range(3)]
+        made = [Gate(name, sum(name in dict(job.gates) for job in new)) for name in names]
+        self.gates += 3
+        wanted = self.model.enqueue(jobs, made)
+        assert [(one.id, one.stored) for one in self.store.enqueue(jobs, made)] == wanted
+
+    def _there(self, first: int) -> bool:
+        return all(f"g{first + n}" in self.model.gates for n in range(3))
+
+    def _then(self, data: st.DataObject, id: str) -> Then:
+        """What a job goes on as: itself, at once or after a new one."""
+        now = self.clock.now()
+        free = [f"job{n}" for n in range(10) if f"job{n}" not in self.model.entries]
+        gate = Gate(f"g{self.gates}", 1)
+        if not free or data.draw(st.booleans()):
+            return Then((Job(id=id, task="u", due=now, queue="b"),))
+        self.gates += 1
+        first = Job(id=data.draw(st.sampled_from(free)), task="t", due=now, queue="a", gates=((gate.id, 0),))
+        return Then((first, Job(id=id, task="u", due=now, queue="b", after=gate.id)), (gate,))
+
     # -- running ---------------------------------------------------------------------------------
 
     @rule(data=st.data(), slot=st.integers(0, 1), want=st.integers(1, 3), queues=orders)
@@ -131,9 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert len(leases) == min(want, len(due))
         names = tuple(entry.job.id for entry in expired)
         gone = {v.id for v in self.store.jobs(Filter(ids=names, states=("cancelled",))).jobs}
-        for entry in expired:
-            if entry.job.id in gone:
-                self.model.expire(entry)
+        self.model.expire([entry for entry in expired if entry.job.id in gone])
         return [self.model.entries[lease.id] for lease in leases]
 
     @precondition(lambda self: self.leases)
@@ -149,14 +196,16 @@ class StoreMachine(RuleBasedStateMachine):
             kind = data.draw(st.sampled_from([kind for kind in Kind if kind != Kind.LOST]))
             lease = self.leases[index][0]
             due = now + data.draw(steps)
-            outcomes.append(Outcome(lease=lease, kind=kind, started=now, finished=now, due=due))
+            then = self._then(data, lease.id) if kind == Kind.REPLACED else None
+            outcomes.append(Outcome(lease=lease, kind=kind, started=now, finished=now, due=due, then=then))
         # Final ones first: which of two outcomes for one lease counts is the store's to choose.
         if len({outcome.lease.id for outcome in outcomes}) < len(outcomes):
             outcomes, picked = outcomes[:1], picked[:1]
         for index, outcome in zip(picked, outcomes, strict=True):
             accepted[id(outcome)] = self.model.settle(
-                outcome.lease.id, self.leases[index][1], outcome.kind, outcome.due
+                outcome.lease.id, self.leases[index][1], outcome.kind, outcome.due, outcome.then
             )
+        self.model.count()
         answer = self.store.exchange(worker, slot, outcomes, want, queues)
         assert {id(o) for o in answer.refused} == {key for key, taken in accepted.items() if not taken}
         self._reserved(answer.leases, worker, slot, want, queues)
@@ -209,7 +258,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(chosen=st.lists(ids, min_size=1, max_size=4, unique=True), terminate=st.booleans())
     def cancel(self, chosen: list[str], terminate: bool) -> None:
         answers = self.store.cancel(Filter(ids=tuple(chosen)), terminate)
-        assert [(one.id, one.verdict) for one in answers] == [(id, self.model.cancel(id)) for id in chosen]
+        assert [(one.id, one.verdict) for one in answers] == list(zip(chosen, self.model.cancel(chosen), strict=True))
 
     @rule(
         chosen=st.lists(ids, min_size=1, max_size=4, unique=True),
@@ -233,6 +282,10 @@ class StoreMachine(RuleBasedStateMachine):
         before, failed_before = self.clock.now() - back * STEP, self.clock.now() - failed_back * STEP
         assert self.store.prune(before, failed_before, 1000) == self.model.prune(before, failed_before)
 
+    @rule(chosen=st.lists(ids, min_size=1, max_size=4, unique=True))
+    def forget(self, chosen: list[str]) -> None:
+        assert self.store.forget(chosen) == self.model.forget(chosen)
+
     # -- what holds always -----------------------------------------------------------------------
 
     @invariant()
@@ -240,17 +293,44 @@ class StoreMachine(RuleBasedStateMachine):
         if not hasattr(self, "model"):
             return
         seen = {
-            v.id: (v.state, v.due, v.queue, v.priority, v.attempt, v.retries, v.lost, v.cancelling)
+            v.id: (
+                v.state,
+                v.due,
+                v.expires,
+                v.queue,
+                v.priority,
+                v.attempt,
+                v.retries,
+                v.lost,
+                v.cancelling,
+                v.held,
+            )
             for v in self.store.jobs(Filter(), limit=1000).jobs
         }
         wanted = {
             id: (
-                e.state, e.due, e.queue, e.priority, e.attempt, e.retries, e.lost,
-                e.cancel and not e.state.final,
+                e.state, e.due, e.expires, e.queue, e.priority, e.attempt, e.retries, e.lost,
+                e.cancel and not e.state.final, e.held and not e.state.final,
             )
             for id, e in self.model.entries.items()
         }  # fmt: skip
         assert seen == wanted
+
+    @invariant()
+    def the_gates_stand_as_in_the_model(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        names = [f"g{n}" for n in range(self.gates)]
+        for name, seen in zip(names, self.store.gates(names), strict=True):
+            wanted = self.model.gates.get(name)
+            assert (seen is None) == (wanted is None), name
+            if seen is None or wanted is None:
+                continue
+            assert (seen.size, seen.left, seen.failed) == (wanted.size, wanted.left, wanted.failed), name
+            assert (seen.finished is None) == (seen.left > 0)
+            if seen.first_failed in wanted.members:
+                assert wanted.members[seen.first_failed] is False
+            assert {one.id for one in self.store.members(name)} == set(wanted.members)
 
     @invariant()
     def next_due_is_right(self) -> None:

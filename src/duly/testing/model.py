@@ -1,15 +1,17 @@
 """The store contract as plain dictionaries: what a store must answer, worked out the simple way.
 
 It has no transactions, indexes, threads or disk, and does not try to be quick. ``machine.py`` does the same
-to it and to a real store, and compares. What it leaves out: statistics, history, effects, wake-ups, limits.
+to it and to a real store, and compares. What it leaves out: statistics, history, effects, wake-ups, limits, and
+which of several members that ended in one call failed first.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from duly.job import Change, Flag, Job, Kind, State, Verdict
+from duly.job import Change, Flag, Gate, Job, Kind, State, Then, Verdict
 
 Seat = tuple[int, int]  # worker, slot
 
@@ -33,6 +35,24 @@ class Entry:
     finished: int | None = None
     seat: Seat | None = None
     lease: int = 0  # which reserve it was, of all; 0: none holds
+    flags: int = 0
+    after: str | None = None
+    held: bool = False  # its gate has not let it go; stays so if it ends before
+    created: int = 0
+
+
+@dataclass
+class Count:
+    """One gate as the model keeps it."""
+
+    size: int
+    left: int
+    failed: int = 0
+    members: dict[str, bool | None] = field(default_factory=dict)  # job: whether it succeeded; None: not counted
+
+
+class UnknownGateError(Exception):
+    """What the model says where the store raises ConfigError."""
 
 
 class DuplicateKeyError(Exception):
@@ -45,19 +65,36 @@ class Model:
 
     now: int
     entries: dict[str, Entry] = field(default_factory=dict)
+    gates: dict[str, Count] = field(default_factory=dict)
     workers: dict[int, int | None] = field(default_factory=dict)  # id -> lease end; None: gone
     reserves: int = 0
     ages: int = 0
 
     # -- producing -------------------------------------------------------------------------------
 
-    def enqueue(self, jobs: Sequence[Job]) -> list[tuple[str, bool]]:
-        kept = {id: _copy(entry) for id, entry in self.entries.items()}
+    def enqueue(self, jobs: Sequence[Job], gates: Sequence[Gate] = ()) -> list[tuple[str, bool]]:
+        kept = copy.deepcopy((self.entries, self.gates))
         try:
-            return [self._enqueue(job) for job in jobs]
-        except DuplicateKeyError:
-            self.entries = kept
+            answers = [self._enqueue(job) for job in jobs]
+            self._attach([job for job, (_, stored) in zip(jobs, answers, strict=True) if stored], gates)
+            return answers
+        except (DuplicateKeyError, UnknownGateError):
+            self.entries, self.gates = kept
             raise
+
+    def _attach(self, jobs: Sequence[Job], gates: Sequence[Gate]) -> None:
+        for gate in gates:
+            self.gates.setdefault(gate.id, Count(gate.size, gate.size))
+        for job in jobs:
+            for name in [name for name, _ in job.gates] + ([] if job.after is None else [job.after]):
+                if name not in self.gates:
+                    raise UnknownGateError(name)
+        for job in jobs:
+            for name, _ in job.gates:
+                self.gates[name].members[job.id] = None
+        for name in {job.after for job in jobs if job.after is not None}:
+            if name in self.gates and self.gates[name].left == 0:  # the close of another may have deleted it
+                self._close(name)
 
     def _enqueue(self, job: Job) -> tuple[str, bool]:
         if job.id in self.entries:
@@ -70,10 +107,14 @@ class Model:
                 return holder.job.id, False
             if holder.state == State.WAITING:
                 self._end(holder, State.CANCELLED)
+                self.count()
             else:
                 holder.key = None
         self.ages += 1
-        self.entries[job.id] = Entry(job, self.ages, job.due, job.priority, job.queue, job.key, expires=job.expires)
+        self.entries[job.id] = Entry(
+            job, self.ages, job.due, job.priority, job.queue, job.key, expires=job.expires, flags=job.flags,
+            after=job.after, held=job.after is not None, created=self.now,
+        )  # fmt: skip
         return job.id, True
 
     def holder(self, key: str | None) -> Entry | None:
@@ -102,7 +143,7 @@ class Model:
         return [e for e in self._due(queues) if self._is_expired(e)]
 
     def _due(self, queues: Sequence[str]) -> list[Entry]:
-        waiting = (e for e in self.entries.values() if e.state == State.WAITING)
+        waiting = (e for e in self.entries.values() if e.state == State.WAITING and not e.held)
         return [e for e in waiting if e.queue in queues and e.due <= self.now]
 
     def _is_expired(self, entry: Entry) -> bool:
@@ -113,15 +154,17 @@ class Model:
         entry.state, entry.seat, entry.lease = State.RUNNING, seat, self.reserves
         entry.attempt += 1
 
-    def expire(self, entry: Entry) -> None:
-        self._end(entry, State.CANCELLED)
+    def expire(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._end(entry, State.CANCELLED)
+        self.count()
 
     def next_due(self, queues: Sequence[str]) -> int | None:
-        waiting = (e.due for e in self.entries.values() if e.state == State.WAITING and e.queue in queues)
-        return min(waiting, default=None)
+        waiting = (e for e in self.entries.values() if e.state == State.WAITING and not e.held)
+        return min((e.due for e in waiting if e.queue in queues), default=None)
 
-    def settle(self, id: str, lease: int, kind: Kind, due: int) -> bool:
-        """One outcome; False if the lease is stale, and then nothing has changed."""
+    def settle(self, id: str, lease: int, kind: Kind, due: int, then: Then | None = None) -> bool:
+        """One outcome; False if the lease is stale, and then nothing has changed. ``count`` has to follow."""
         entry = self.entries.get(id)
         if entry is None or entry.state != State.RUNNING or entry.lease != lease:
             return False
@@ -129,11 +172,102 @@ class Model:
             self._end(entry, State(int(kind)))
         elif kind == Kind.RELEASED:
             self._release(entry)
+        elif kind == Kind.REPLACED:
+            assert then is not None
+            self._replace(entry, then)
         else:
             entry.due = due
             entry.retries += kind == Kind.RETRY
             self._back(entry)
         return True
+
+    def _replace(self, entry: Entry, then: Then) -> None:
+        entry.retries = entry.lost = 0
+        self._back(entry)
+        if entry.state == State.CANCELLED:
+            return
+        [job] = [job for job in then.jobs if job.id == entry.job.id]
+        entry.due, entry.priority, entry.queue, entry.expires = job.due, job.priority, job.queue, job.expires
+        entry.flags, entry.after, entry.held, entry.created = job.flags, job.after, job.after is not None, self.now
+        others = [job for job in then.jobs if job.id != entry.job.id and self._enqueue(job)[1]]
+        self._attach([*others, Job(id=job.id, task=job.task, due=job.due, after=job.after)], then.gates)
+
+    # -- gates -----------------------------------------------------------------------------------
+
+    def count(self) -> None:
+        """Count what has ended and is not counted yet, and go on until nothing more ends."""
+        while True:
+            closed = []
+            for name, gate in self.gates.items():
+                for id, counted in gate.members.items():
+                    entry = self.entries[id]
+                    if counted is None and gate.left and entry.state.final:
+                        gate.members[id] = entry.state == State.SUCCEEDED
+                        gate.left -= 1
+                        gate.failed += entry.state != State.SUCCEEDED
+                        if gate.left == 0:
+                            closed.append(name)
+            if not closed:
+                return
+            for name in closed:
+                self._close(name)
+
+    def _close(self, name: str) -> None:
+        failed = self.gates[name].failed > 0
+        for entry in [e for e in self.entries.values() if e.after == name and e.held and not e.state.final]:
+            if bool(entry.flags & Flag.ON_FAILURE) == failed:
+                self._let_go(entry)
+            elif failed:
+                self._end(entry, State.FAILED)
+            else:
+                self._drop(entry)
+        self.count()
+
+    def _let_go(self, entry: Entry) -> None:
+        if entry.flags & Flag.FROM_RELEASE:
+            entry.due += self.now - entry.created
+            entry.expires = None if entry.expires is None else entry.expires + self.now - entry.created
+        entry.due, entry.held = max(entry.due, self.now), False
+        entry.flags &= ~Flag.FROM_RELEASE
+
+    def _drop(self, entry: Entry) -> None:
+        mine = [name for name, gate in self.gates.items() if entry.job.id in gate.members]
+        self._delete(entry.job.id)
+        for name in mine:
+            for other in [e for e in self.entries.values() if e.after == name and e.held and not e.state.final]:
+                self._drop(other)
+
+    def _delete(self, id: str) -> None:
+        entry = self.entries.pop(id)
+        mine = {name for name, gate in self.gates.items() if id in gate.members} | {entry.after}
+        for gate in self.gates.values():
+            gate.members.pop(id, None)
+        for name in mine:
+            if name in self.gates and not self.gates[name].members and not self._at(name):
+                del self.gates[name]
+
+    def _at(self, gate: str) -> list[Entry]:
+        return [e for e in self.entries.values() if e.after == gate]
+
+    def _take_back(self, id: str) -> None:
+        """The end of a member that is to run again counts no longer."""
+        for name, gate in self.gates.items():
+            if gate.members.get(id) is None or (gate.left == 0 and gate.failed == 0):
+                continue
+            gate.left += 1
+            gate.failed -= gate.members[id] is False
+            gate.members[id] = None
+            for entry in self._at(name):
+                if entry.held and entry.state == State.FAILED:
+                    entry.state, entry.finished = State.WAITING, None
+                    self._take_back(entry.job.id)
+
+    def needed(self, id: str) -> bool:
+        """Whether a job that is held, or was and has not ended, follows this one."""
+        gates = [name for name, gate in self.gates.items() if id in gate.members]
+        return any(not entry.state.final for name in gates for entry in self._at(name))
+
+    # -- running, the rest -----------------------------------------------------------------------
 
     def _release(self, entry: Entry) -> None:
         entry.attempt -= 1
@@ -159,6 +293,7 @@ class Model:
     def unregister(self, worker: int) -> None:
         for entry in self._held(worker):
             self._release(entry)
+        self.count()
         if worker in self.workers:
             self.workers[worker] = None
 
@@ -169,6 +304,7 @@ class Model:
                 self._lose(entry, max_lost)
             else:
                 self._release(entry)
+        self.count()
         return {entry.job.id for entry in held}
 
     def rescue(self, max_lost: int, dead: Sequence[int]) -> set[str]:
@@ -179,6 +315,7 @@ class Model:
                     self._lose(entry, max_lost)
                     rescued.add(entry.job.id)
                 self.workers[worker] = None
+        self.count()
         return rescued
 
     def _held(self, worker: int) -> list[Entry]:
@@ -197,7 +334,12 @@ class Model:
 
     # -- managing --------------------------------------------------------------------------------
 
-    def cancel(self, id: str) -> Verdict:
+    def cancel(self, ids: Sequence[str]) -> list[Verdict]:
+        verdicts = [self._cancel(id) for id in ids]
+        self.count()
+        return verdicts
+
+    def _cancel(self, id: str) -> Verdict:
         entry = self.entries.get(id)
         if entry is None:
             return "unknown"
@@ -215,9 +357,12 @@ class Model:
             return "unknown"
         if entry.state != State.WAITING:
             return "too late"
-        if change.due is not None and entry.expires is not None and entry.expires <= change.due:
+        relative = bool(entry.flags & Flag.FROM_RELEASE)
+        if change.due is not None and entry.expires is not None and (entry.expires <= change.due or relative):
             left = entry.expires - entry.due
             entry.expires = change.due + left if left > 0 else None
+        if change.due is not None:
+            entry.flags &= ~Flag.FROM_RELEASE
         entry.due = entry.due if change.due is None else change.due
         entry.queue = entry.queue if change.queue is None else change.queue
         entry.priority = entry.priority if change.priority is None else change.priority
@@ -229,10 +374,19 @@ class Model:
             return "unknown"
         if not entry.state.final:
             return "too late"
+        if entry.held and entry.after in self.gates:
+            gate = self.gates[entry.after]
+            if gate.left:
+                entry.state, entry.cancel, entry.finished = State.WAITING, False, None
+                self._take_back(id)
+                return "retried"
+            if bool(gate.failed) != bool(entry.flags & Flag.ON_FAILURE):
+                return "too late"
         if self.holder(entry.key) is not None:
             return "key taken"
+        self._take_back(id)
         entry.state, entry.due, entry.retries, entry.lost = State.WAITING, self.now, 0, 0
-        entry.cancel, entry.expires, entry.finished = False, None, None
+        entry.cancel, entry.expires, entry.finished, entry.held = False, None, None, False
         return "retried"
 
     def prune(self, before: int, failed_before: int) -> int:
@@ -243,10 +397,13 @@ class Model:
             State.UNCERTAIN: failed_before,
         }
         old = [id for id, e in self.entries.items() if e.finished is not None and e.finished < limits.get(e.state, 0)]
-        for id in old:
-            del self.entries[id]
-        return len(old)
+        return self._delete_all([id for id in old if not self.needed(id)])
 
+    def forget(self, ids: Sequence[str]) -> int:
+        ended = [id for id in dict.fromkeys(ids) if id in self.entries and self.entries[id].state.final]
+        return self._delete_all([id for id in ended if not self.needed(id)])
 
-def _copy(entry: Entry) -> Entry:
-    return Entry(**vars(entry))
+    def _delete_all(self, ids: Sequence[str]) -> int:
+        for id in ids:
+            self._delete(id)
+        return len(ids)

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from duly.clock import MICROS, SYSTEM, Clock
-from duly.errors import DuplicateKey, StaleLease
+from duly.errors import StaleLease
 from duly.job import (
     Advance,
     Answer,
@@ -25,6 +25,8 @@ from duly.job import (
     Exchange,
     Filter,
     Flag,
+    Gate,
+    GateView,
     Job,
     Kind,
     Lease,
@@ -38,7 +40,6 @@ from duly.job import (
     Result,
     Rollup,
     Schedule,
-    State,
     WorkerInfo,
 )
 from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
@@ -53,10 +54,12 @@ from duly.store.sqlite import (
     recurring,
     rules,
     running,
+    storing,
     syncing,
 )  # fmt: skip
 from duly.store.sqlite.database import Database
-from duly.store.sqlite.sql import SQL, job_row
+from duly.store.sqlite.gates import Closed
+from duly.store.sqlite.sql import SCHEMA, SQL, job_row
 from duly.store.sqlite.url import DURABILITY, parse
 from duly.store.wake import Hub, LocalHub
 
@@ -82,58 +85,22 @@ class SqliteStore:
         self.path = path
         self.durability = DURABILITY[synchronous] if path != ":memory:" else "nothing survives: it is in memory"
         self.now = clock.now
-        self._db = Database(path, SQL["schema"], synchronous, timeout, create)
+        self._db = Database(path, SCHEMA, synchronous, timeout, create)
         self._hub: Hub | LocalHub | None = None
         self._rules = rules.NO_RULES
 
     # -- producing -------------------------------------------------------------------------------
 
-    def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        if not jobs:
+    def enqueue(self, jobs: Sequence[Job], gates: Sequence[Gate] = ()) -> list[Enqueued]:
+        if not jobs and not gates:
             return []
-        now, keyed = self.now(), any(job.key is not None for job in jobs)
-
-        def insert(db: sqlite3.Connection) -> list[Enqueued]:
-            if keyed:
-                return [self._enqueue_keyed(db, job, now) for job in jobs]
-            return self._enqueue_plain(db, jobs, now)
-
-        answers = self._db.write(insert, durable=False)
-        self._wake_workers(min(job.due for job in jobs), now)
+        now = self.now()
+        answers = self._db.write(lambda db: storing.enqueue(db, jobs, gates, now), durable=False)
+        self._wake_workers(min((job.due for job in jobs), default=now), now)
         self._db.sync()  # workers may begin meanwhile; the caller is told when nothing can be forgotten any more
-        if keyed and any(job.on_conflict == "replace" for job in jobs):
+        if any(job.key is not None and job.on_conflict == "replace" for job in jobs):
             self.notify("results")  # somebody may wait for the one that was replaced
         return answers
-
-    def _enqueue_plain(self, db: sqlite3.Connection, jobs: Sequence[Job], now: int) -> list[Enqueued]:
-        """No keys: one statement for all, unless some id turns out to be there already."""
-        rows = [job_row(job, now) for job in jobs]
-        if len(rows) > 1:
-            db.execute("SAVEPOINT bulk")
-            if db.executemany(SQL["insert"], rows).rowcount == len(jobs):
-                return [Enqueued(job.id, True) for job in jobs]
-            db.execute("ROLLBACK TO bulk")
-        return [
-            Enqueued(job.id, db.execute(SQL["insert"], row).rowcount == 1)
-            for job, row in zip(jobs, rows, strict=True)
-        ]
-
-    def _enqueue_keyed(self, db: sqlite3.Connection, job: Job, now: int) -> Enqueued:
-        if db.execute("SELECT 1 FROM jobs WHERE id = ?", (job.id,)).fetchone():
-            return Enqueued(job.id, False)
-        holder = job.key is not None and db.execute(SQL["key_holder"], (job.key,)).fetchone()
-        if holder:
-            seq, holder_id, state = holder
-            if job.on_conflict == "error":
-                raise DuplicateKey(str(job.key), holder_id)
-            if job.on_conflict == "skip":
-                return Enqueued(holder_id, False)
-            if state == State.WAITING:
-                managing.cancel_waiting(db, [seq], now, f"replaced by job {job.id}, which has the same key")
-            else:
-                db.execute(SQL["give_up_key"], (seq,))
-        db.execute(SQL["insert"], job_row(job, now))
-        return Enqueued(job.id, True)
 
     # -- running: the hot path -------------------------------------------------------------------
 
@@ -153,10 +120,10 @@ class SqliteStore:
                 return Exchange([], [])
         # A reserve that is undone by a loss of power leaves a job waiting, as a rescue would: no need for the disk.
         try:
-            got, refused = self._settle_and_reserve(worker, slot, outcomes, want, queues, bool(outcomes))
+            got, refused, closed = self._settle_and_reserve(worker, slot, outcomes, want, queues, bool(outcomes))
         except _NeedsDisk:
-            got, refused = self._settle_and_reserve(worker, slot, outcomes, want, queues, True)
-        self._wake_after(outcomes, got.expired, now)
+            got, refused, closed = self._settle_and_reserve(worker, slot, outcomes, want, queues, True)
+        self._wake_after(outcomes, got.expired, closed, now)
         return Exchange(got.leases, refused, got.more)
 
     def _settle_and_reserve(
@@ -167,17 +134,20 @@ class SqliteStore:
         want: int,
         queues: Sequence[str],
         durable: bool,
-    ) -> tuple[running.Reserved, list[Outcome]]:
+    ) -> tuple[running.Reserved, list[Outcome], Closed]:
         """Raises _NeedsDisk, and changes nothing, if a job came that nobody may forget to have been started."""
 
-        def work(db: sqlite3.Connection) -> tuple[running.Reserved, list[Outcome]]:
+        def work(db: sqlite3.Connection) -> tuple[running.Reserved, list[Outcome], Closed]:
             now = self.now()  # here and not before: the lock may have been long in coming, and jobs expire
             in_force = self._current_rules(db)
-            refused = running.settle(db, in_force, worker, slot, outcomes, now) if outcomes else []
+            refused: list[Outcome] = []
+            closed = Closed()
+            if outcomes:
+                refused, closed = running.settle(db, in_force, worker, slot, outcomes, now)
             got = running.reserve(db, in_force, worker, slot, want, queues, now) if want > 0 else running.NOTHING
             if not durable and any(lease.flags & Flag.AT_MOST_ONCE for lease in got.leases):
                 raise _NeedsDisk
-            return got, refused
+            return got, refused, closed
 
         return self._db.write(work, durable)
 
@@ -250,9 +220,12 @@ class SqliteStore:
     # -- managing --------------------------------------------------------------------------------
 
     def cancel(self, which: Filter, terminate: bool = False) -> list[Answer]:
-        answers = self._db.write(lambda db: managing.cancel(db, which, terminate, self.now()))
+        now = self.now()
+        answers, closed = self._db.write(lambda db: managing.cancel(db, which, terminate, now))
         if any(answer.verdict == "signalled" for answer in answers):
             self.notify("control")
+        if closed.released is not None:
+            self._wake_workers(closed.released, now)
         self.notify("results")
         return answers
 
@@ -407,6 +380,12 @@ class SqliteStore:
     def results(self, ids: Sequence[str]) -> list[Result | None]:
         return self._db.read(lambda db: looking.results(db, ids))
 
+    def members(self, gate: str) -> list[Result]:
+        return self._db.read(lambda db: looking.members(db, gate))
+
+    def gates(self, ids: Sequence[str]) -> list[GateView | None]:
+        return self._db.read(lambda db: looking.gates(db, ids))
+
     def counts(self) -> list[QueueCount]:
         return self._db.read(lambda db: looking.counts(db, self.now()))
 
@@ -460,11 +439,13 @@ class SqliteStore:
         if due <= now + WAKE_AHEAD:
             self._wakes().notify("work")
 
-    def _wake_after(self, outcomes: Sequence[Outcome], expired: bool, now: int) -> None:
-        """Callers who wait for results, and workers if something went back to the queue."""
+    def _wake_after(self, outcomes: Sequence[Outcome], expired: bool, closed: Closed, now: int) -> None:
+        """Callers who wait for results, and workers if something went back to the queue or was let go."""
         if outcomes or expired:
             self.notify("results")
             back = [lease_due for o in outcomes if (lease_due := _due_again(o)) is not None]
+            if closed.released is not None:
+                back.append(closed.released)
             if back:
                 self._wake_workers(min(back), now)
 
@@ -479,4 +460,6 @@ def _due_again(outcome: Outcome) -> int | None:
     """When a job that was given back is due; None for one that ended."""
     if outcome.kind in (Kind.RETRY, Kind.POSTPONED):
         return outcome.due
+    if outcome.then is not None:
+        return min((job.due for job in outcome.then.jobs), default=None)
     return outcome.lease.due if outcome.kind == Kind.RELEASED else None

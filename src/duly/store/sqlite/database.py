@@ -16,7 +16,7 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +26,6 @@ from duly.forks import living
 T = TypeVar("T")
 
 APPLICATION_ID = 0x64756C79  # "duly", in the header of every store file
-SCHEMA_VERSION = 1
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -41,12 +40,15 @@ _inherited: list[sqlite3.Connection] = []
 class Database:
     """A file (or a database in memory) and this process's connection to it.
 
-    1. The first use opens it, and creates the schema in an empty file, if it may.
+    1. The first use opens it, creates the schema in an empty file, if it may, and brings an older one up to date.
     2. ``read`` and ``write`` run a function in a transaction; one thread at a time, and never one inside another.
     3. After a fork the child starts again at 1.
     """
 
-    def __init__(self, path: str, schema: str, synchronous: str, timeout: float, create: bool = True) -> None:
+    def __init__(
+        self, path: str, schema: Sequence[str], synchronous: str, timeout: float, create: bool = True
+    ) -> None:
+        """``schema``: the statements that make each version out of the one before, beginning with an empty file."""
         self.path = path
         self.memory = path == ":memory:"
         self._schema = schema
@@ -265,12 +267,12 @@ class Database:
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
         self._mode = self._synchronous
         connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        empty = self._version(connection) == 0
-        if empty and not self._may_create:
+        version = self._version(connection)
+        if version == 0 and not self._may_create:
             raise self._nothing_here()
         self._keep_log(connection)
-        if empty:
-            self._create_once(connection)
+        if version < len(self._schema):
+            self._migrate(connection)
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:
         """Have a write-ahead log. The file remembers that it has one, but a copy made with VACUUM INTO does not."""
@@ -281,11 +283,15 @@ class Database:
                 "choose a place on a local disk"
             )
 
-    def _create_once(self, connection: sqlite3.Connection) -> None:
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """From no schema, or an older one, to today's, a version at a time, all of it or nothing."""
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if self._version(connection) == 0:
-                self._create(connection)
+            for step in self._schema[self._version(connection) :]:
+                for statement in step.split(";\n"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={len(self._schema)}")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -303,18 +309,12 @@ class Database:
                 f"store {self.path}: this SQLite file belongs to another program (it has {tables} tables or indexes "
                 "that duly did not make); choose a file of its own for duly"
             )
-        if version > SCHEMA_VERSION:
+        if version > len(self._schema):
             raise StoreTooNew(
-                f"store {self.path}: written by a newer duly (schema {version}, this one knows {SCHEMA_VERSION}); "
+                f"store {self.path}: written by a newer duly (schema {version}, this one knows {len(self._schema)}); "
                 "upgrade duly here, or use another store"
             )
         return version
-
-    def _create(self, connection: sqlite3.Connection) -> None:
-        for statement in self._schema.split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     # -- waiting and failing ---------------------------------------------------------------------
 

@@ -9,17 +9,20 @@ import msgspec
 from duly.errors import ConfigError
 from duly.job import STATE_NAMES, Filter
 
+_HELD = "j.lane >= 'gate:' AND j.lane < 'gate;'"  # at a gate: a range of the index of parked jobs
+_NOT_HELD = f"(j.lane IS NULL OR NOT ({_HELD}))"
 _STATES = {  # "j.state >= 2" tells the planner that the index of ended jobs has them all
-    "scheduled": "j.state = 0 AND j.attempt = 0 AND j.due > :now",
-    "queued": "j.state = 0 AND j.attempt = 0 AND j.due <= :now",
-    "retrying": "j.state = 0 AND j.attempt > 0",
+    "scheduled": f"j.state = 0 AND j.attempt = 0 AND j.due > :now AND {_NOT_HELD}",
+    "held": f"j.state = 0 AND {_HELD}",
+    "queued": f"j.state = 0 AND j.attempt = 0 AND j.due <= :now AND {_NOT_HELD}",
+    "retrying": f"j.state = 0 AND j.attempt > 0 AND {_NOT_HELD}",
     "running": "j.state = 1",
     "succeeded": "j.state >= 2 AND j.state = 2",
     "failed": "j.state >= 2 AND j.state = 3",
     "cancelled": "j.state >= 2 AND j.state = 4",
     "uncertain": "j.state >= 2 AND j.state = 5",
 }
-WAITING = frozenset({"scheduled", "queued", "retrying"})
+WAITING = frozenset({"scheduled", "held", "queued", "retrying"})
 FINAL = {"succeeded": 2, "failed": 3, "cancelled": 4, "uncertain": 5}
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from duly.clock import MICROS
 from duly.job import Flag, Limit
+from duly.store.sqlite import gates
 from duly.store.sqlite.rules import ONE_AT_A_TIME, Rules
 from duly.store.sqlite.sql import SQL, array, error
 
@@ -59,7 +60,7 @@ def _room(db: sqlite3.Connection, limit: Limit | None, lane: str, tat: int, now:
     return max(room, 0)
 
 
-class Gates:
+class Admission:
     """Lets the due jobs of one batch through, one after the other, and parks those that a limit holds back.
 
     A job under a rate limit comes first in its batch (``first``: nothing was let through before) or waits for the
@@ -78,18 +79,18 @@ class Gates:
 
     def admit(self, row: Row) -> bool:
         """Whether this job may start now."""
-        gates = self._rules.gates(row[_TASK], row[_QUEUE], row[_LIMIT_KEY]) if self._rules.limits else []
+        passes = self._rules.lanes(row[_TASK], row[_QUEUE], row[_LIMIT_KEY]) if self._rules.limits else []
         if row[_FLAGS] & _EXCLUSIVE:
-            gates += _schedule_gate(self._db, row[_ID])
-        for lane, limit in gates:
+            passes += _schedule_lane(self._db, row[_ID])
+        for lane, limit in passes:
             self._look_at(lane, limit)
-        blocked = next((gate for gate in gates if _blocks(*gate, self._tats, self._held, self._now)), None)
+        blocked = next((one for one in passes if _blocks(*one, self._tats, self._held, self._now)), None)
         if blocked and blocked[1] is ONE_AT_A_TIME and row[_FLAGS] & _SKIP and row[_ATTEMPT] == 1:
             self._skipped.append(row[_SEQ])
         elif blocked:
             self._parked.setdefault(blocked[0], []).append(row[_SEQ])
-        elif self._first or not any(limit.rate is not None for _, limit in gates):
-            for lane, limit in gates:
+        elif self._first or not any(limit.rate is not None for _, limit in passes):
+            for lane, limit in passes:
                 _pass(self._db, row[_SEQ], lane, limit, self._tats, self._held, self._now)
             self._first = False
             return True
@@ -101,7 +102,7 @@ class Gates:
             _park(self._db, seqs, lane, self._tats.get(lane, 0), self._now)
         if self._skipped:
             reason = error("JobCancelled", "skipped: the occurrence before is still running")
-            self._db.execute(SQL["cancel_waiting"], (self._now, reason, array(self._skipped)))
+            self._db.execute(SQL["cancel_waiting"], (self._now, reason, array(self._skipped))).fetchall()
         return len(self._skipped) + sum(map(len, self._parked.values()))
 
     def _look_at(self, lane: str, limit: Limit) -> None:
@@ -111,7 +112,7 @@ class Gates:
             self._held[lane] = _held(self._db, lane)
 
 
-def _schedule_gate(db: sqlite3.Connection, id: str) -> list[tuple[str, Limit]]:
+def _schedule_lane(db: sqlite3.Connection, id: str) -> list[tuple[str, Limit]]:
     """The lane of an occurrence that may not overlap others of its schedule."""
     return [(f"schedule:{name}", ONE_AT_A_TIME) for (name,) in db.execute(SQL["schedule_of"], (id,))]
 
@@ -179,7 +180,9 @@ def tidy(db: sqlite3.Connection, now: int, latest: int) -> bool:
     lanes whose time a clock that was ahead has set. True if a job ended."""
     db.execute(SQL["open_now"], (latest,))
     reason = error("JobCancelled", "expired before it could start")
-    return db.execute(SQL["expire_parked"], (now, reason, now, _JOBS_AT_ONCE)).rowcount > 0
+    ended = db.execute(SQL["expire_parked"], (now, reason, now, _JOBS_AT_ONCE)).fetchall()
+    gates.count(db, gates.members(ended), now)
+    return bool(ended)
 
 
 def _tat(db: sqlite3.Connection, lane: str) -> int:

@@ -9,11 +9,13 @@ import msgspec
 
 from duly.job import Flag, Kind, Rescued, State, WorkerInfo
 from duly.store import stats
+from duly.store.sqlite import gates
 from duly.store.sqlite.lanes import let_go
 from duly.store.sqlite.running import Row, record, tuple_of
 from duly.store.sqlite.sql import SQL, array, error
 
 ALIVE, LEFT, RESCUED = 0, 1, 2  # workers.state
+_FLAGS = 7  # column of the statement "held"
 
 worker_info = msgspec.json.Decoder(WorkerInfo).decode
 
@@ -24,8 +26,10 @@ def any_lapsed(db: sqlite3.Connection, now: int) -> bool:
 
 def leave(db: sqlite3.Connection, worker: int, now: int) -> None:
     """A worker says goodbye; whatever it still holds waits again as if never reserved."""
-    for seq, _, _, _, token, *_ in db.execute(SQL["held"], (worker,)).fetchall():
+    held = db.execute(SQL["held"], (worker,)).fetchall()
+    for seq, _, _, _, token, *_ in held:
         _release(db, seq, token, now)
+    _count(db, held, now)
     db.execute(SQL["end_worker"], (LEFT, LEFT, now, worker))
 
 
@@ -39,15 +43,15 @@ def abandon(
     now: int,
 ) -> list[Rescued]:
     rescued = []
-    for held in db.execute(SQL["held"], (worker,)).fetchall():
-        seq, id, task, queue, token, _, lost, _, _, cancel, held_by = held
-        if held_by != slot:
-            continue
+    mine = [held for held in db.execute(SQL["held"], (worker,)).fetchall() if held[-1] == slot]
+    for held in mine:
+        seq, id, task, queue, token, _, lost, _, _, cancel, _ = held
         if id in started:
             rescued.append(_lose(db, held, worker, reason, max_lost, now))
         else:
             _release(db, seq, token, now)
             rescued.append(Rescued(id, task, queue, State.CANCELLED if cancel else State.WAITING, lost))
+    _count(db, mine, now)
     return rescued
 
 
@@ -58,8 +62,10 @@ def rescue(db: sqlite3.Connection, max_lost: int, dead: Sequence[int], before: i
         pid = worker_info(info).pid
         how = "is dead" if worker in dead else "stopped answering"
         reason = error("WorkerLost", f"worker {name}@{host} (pid {pid}) {how}; it held this job")
-        for held in db.execute(SQL["held"], (worker,)).fetchall():
+        theirs = db.execute(SQL["held"], (worker,)).fetchall()
+        for held in theirs:
             rescued.append(_lose(db, held, worker, reason, max_lost, now))
+        _count(db, theirs, now)
         db.execute(SQL["end_worker"], (RESCUED, RESCUED, now, worker))
     return rescued
 
@@ -67,6 +73,10 @@ def rescue(db: sqlite3.Connection, max_lost: int, dead: Sequence[int], before: i
 def _release(db: sqlite3.Connection, seq: int, token: int, now: int) -> None:
     db.execute(SQL["release"], (now, seq, token))
     let_go(db, [seq])
+
+
+def _count(db: sqlite3.Connection, held: Sequence[Row], now: int) -> None:
+    gates.count(db, gates.members((row[0], row[_FLAGS]) for row in held), now)
 
 
 def _lose(db: sqlite3.Connection, held: Row, worker: int, reason: bytes, max_lost: int, now: int) -> Rescued:

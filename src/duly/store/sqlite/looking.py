@@ -13,6 +13,7 @@ from duly.job import (
     COUNT_CAP,
     Attempt,
     Filter,
+    GateView,
     JobView,
     Kind,
     Page,
@@ -23,7 +24,7 @@ from duly.job import (
 )
 from duly.store.contract import Order
 from duly.store.sqlite.filters import FINAL, WAITING, where
-from duly.store.sqlite.sql import SQL, array
+from duly.store.sqlite.sql import SQL, array, is_held
 
 Row = tuple[Any, ...]
 _SEQ, _DUE, _FINISHED = 0, 6, 18  # columns of the statement "view"
@@ -123,14 +124,15 @@ def _cursor(after: str | None) -> Row | None:
 
 def _view(row: Row) -> JobView:
     (_, id, task, args, queue, priority, due, expires, key, headers, options, flags, state, attempt, retries, lost,
-     created, started, finished, worker, slot, result, error, progress, log, cancel, lane,
-     limit_key) = row  # fmt: skip
+     created, started, finished, worker, slot, result, error, progress, log, cancel, lane, limit_key,
+     after) = row  # fmt: skip
+    held = is_held(state, lane)
     return JobView(
         id=id, task=task, args=args, queue=queue, priority=priority, due=due, expires=expires, key=key,
         headers=headers, options=options, flags=flags, state=State(state), attempt=attempt, retries=retries,
         lost=lost, created=created, started=started, finished=finished, worker=worker, slot=slot, result=result,
         error=error, progress=progress, log=log, cancelling=cancel > 0 and state == State.RUNNING,
-        lane=lane if state == State.WAITING else None, limit_key=limit_key,
+        lane=lane if state == State.WAITING and not held else None, limit_key=limit_key, after=after, held=held,
     )  # fmt: skip
 
 
@@ -158,10 +160,29 @@ def attempts(db: sqlite3.Connection, id: str) -> list[Attempt]:
 
 def results(db: sqlite3.Connection, ids: Sequence[str]) -> list[Result | None]:
     found: dict[str, Result] = {}
-    for id, state, attempt, due, result, error, progress in db.execute(SQL["results"], (array(ids),)):
-        found[id] = Result(
-            id=id, state=State(state), attempt=attempt, due=due, result=result, error=error, progress=progress
-        )
+    for row in db.execute(SQL["results"], (array(ids),)):
+        found[row[0]] = result_of(row)
+    return [found.get(id) for id in ids]
+
+
+def result_of(row: Row) -> Result:
+    """A row of the statements "results" and "members"."""
+    id, state, attempt, due, result, error, progress, lane = row
+    return Result(
+        id=id, state=State(state), attempt=attempt, due=due, result=result, error=error, progress=progress,
+        held=is_held(state, lane),
+    )  # fmt: skip
+
+
+def members(db: sqlite3.Connection, gate: str) -> list[Result]:
+    return [result_of(row) for row in db.execute(SQL["members"], (gate,))]
+
+
+def gates(db: sqlite3.Connection, ids: Sequence[str]) -> list[GateView | None]:
+    found = {
+        id: GateView(id=id, size=size, left=left, failed=failed, first_failed=first, finished=finished)
+        for id, size, left, failed, first, finished in db.execute(SQL["gates"], (array(ids),))
+    }
     return [found.get(id) for id in ids]
 
 

@@ -7,23 +7,27 @@ from collections.abc import Callable, Sequence
 
 from duly.clock import MICROS
 from duly.job import Answer, Change, Filter, State, Verdict
+from duly.store.sqlite import gates
+from duly.store.sqlite.deleting import delete, unneeded
 from duly.store.sqlite.filters import where
+from duly.store.sqlite.gates import Closed
 from duly.store.sqlite.sql import SQL, array, error
 
 Picked = tuple[int, str, int]  # seq, id, state
 
 
-def cancel(db: sqlite3.Connection, which: Filter, terminate: bool, now: int) -> list[Answer]:
+def cancel(db: sqlite3.Connection, which: Filter, terminate: bool, now: int) -> tuple[list[Answer], Closed]:
     picked = _pick(db, which, now)
-    cancel_waiting(db, [seq for seq, _, state in picked if state == State.WAITING], now, "cancelled")
+    closed = cancel_waiting(db, [seq for seq, _, state in picked if state == State.WAITING], now, "cancelled")
     running = [seq for seq, _, state in picked if state == State.RUNNING]
     db.execute(SQL["cancel_running"], (2 if terminate else 1, array(running)))
     verdicts: dict[int, Verdict] = {State.WAITING: "prevented", State.RUNNING: "signalled"}
-    return _answers(picked, which, lambda _, state: verdicts.get(state, "too late"))
+    return _answers(picked, which, lambda _, state: verdicts.get(state, "too late")), closed
 
 
-def cancel_waiting(db: sqlite3.Connection, seqs: Sequence[int], now: int, message: str) -> None:
-    db.execute(SQL["cancel_waiting"], (now, error("JobCancelled", message), array(seqs)))
+def cancel_waiting(db: sqlite3.Connection, seqs: Sequence[int], now: int, message: str) -> Closed:
+    ended = db.execute(SQL["cancel_waiting"], (now, error("JobCancelled", message), array(seqs))).fetchall()
+    return gates.count(db, gates.members(ended), now)
 
 
 def move(db: sqlite3.Connection, which: Filter, change: Change, now: int) -> list[Answer]:
@@ -39,8 +43,11 @@ def retry(db: sqlite3.Connection, which: Filter, now: int) -> list[Answer]:
 
 
 def _retry_one(db: sqlite3.Connection, seq: int, state: int, now: int) -> Verdict:
-    if not State(state).final:
+    if not _has_ended(db, seq, state):
         return "too late"
+    verdict = gates.retry_held(db, seq)
+    if verdict is not None:
+        return verdict
     try:
         db.execute("SAVEPOINT retry")
         db.execute(SQL["archive_attempt"], (seq,))
@@ -50,14 +57,20 @@ def _retry_one(db: sqlite3.Connection, seq: int, state: int, now: int) -> Verdic
         return "key taken"
     finally:
         db.execute("RELEASE retry")
+    gates.take_back(db, seq)
     if state == State.SUCCEEDED:  # run again from the start; after a failure, steps that were done stay done
         db.execute(SQL["clear_effects"], (seq,))
     return "retried"
 
 
+def _has_ended(db: sqlite3.Connection, seq: int, state: int) -> bool:
+    """Still: the retry of another may have led to its being held again."""
+    return State(state).final and bool(db.execute(SQL["has_ended"], (seq,)).fetchone())
+
+
 def forget(db: sqlite3.Connection, ids: Sequence[str], now: int) -> int:
     picked = _pick(db, Filter(ids=tuple(ids)), now)
-    return _delete(db, [seq for seq, _, state in picked if State(state).final])
+    return delete(db, unneeded(db, [seq for seq, _, state in picked if State(state).final]))
 
 
 def prune(db: sqlite3.Connection, before: int, failed_before: int, limit: int) -> int:
@@ -73,15 +86,7 @@ def prune(db: sqlite3.Connection, before: int, failed_before: int, limit: int) -
     db.execute(SQL["idle_lanes"], (before,))
     db.execute(SQL["delete_actions"], (failed_before,))
     db.execute(SQL["delete_rollups"], (failed_before // (60 * MICROS),))
-    return _delete(db, old)
-
-
-def _delete(db: sqlite3.Connection, seqs: Sequence[int]) -> int:
-    seqs_json = array(seqs)
-    db.execute(SQL["delete_attempts"], (seqs_json,))
-    db.execute(SQL["delete_effects"], (seqs_json,))
-    db.execute(SQL["delete_occurrences"], (seqs_json,))
-    return db.execute(SQL["delete_jobs"], (seqs_json,)).rowcount
+    return delete(db, old)
 
 
 def _pick(db: sqlite3.Connection, which: Filter, now: int) -> list[Picked]:

@@ -75,7 +75,7 @@ def lanes_of(db: sqlite3.Connection, rules: Rules, job: str, now: int) -> list[L
     if row is None:
         return []
     found = []
-    for name, limit in rules.gates(*row):
+    for name, limit in rules.lanes(*row):
         tat = db.execute("SELECT tat FROM lanes WHERE name = ?", (name,)).fetchone()
         (running,) = db.execute("SELECT count(*) FROM holding WHERE lane = ?", (name,)).fetchone()
         next_start = next_allowed(limit, tat[0] if tat else 0, now)

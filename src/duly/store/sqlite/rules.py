@@ -23,7 +23,7 @@ class Rules:
         self.limits = {(limit.scope, limit.name): limit for limit in limits}
         self.exclusive = exclusive  # some schedule does not allow its occurrences to overlap
 
-    def gates(self, task: str, queue: str, limit_key: str | None) -> list[tuple[str, Limit]]:
+    def lanes(self, task: str, queue: str, limit_key: str | None) -> list[tuple[str, Limit]]:
         """The lanes a job has to pass, and each one's limit."""
         found = []
         if limit := self.limits.get(("task", task)):

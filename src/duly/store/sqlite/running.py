@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from duly.job import Kind, Lease, Outcome, Rollup
+from duly.job import Flag, Kind, Lease, Outcome, Rollup, State
 from duly.store import stats
-from duly.store.sqlite import lanes
+from duly.store.sqlite import gates, lanes
+from duly.store.sqlite.gates import Closed
 from duly.store.sqlite.rules import Rules
 from duly.store.sqlite.sql import SQL, array, error
 
 Row = tuple[Any, ...]
 
+_MEMBER = int(Flag.MEMBER)
 _FINAL = int(Kind.UNCERTAIN)  # kinds up to here are final states of the same number
-_EXPIRES = 7  # column of the statement "due"
+_EXPIRES, _FLAGS = 7, 11  # columns of the statement "due"
 _ASIDE_AT_ONCE = 500  # jobs that one transaction finds expired or parks before it makes way for others
 _FETCH = 100  # rows to look at once some were put aside: more of the same may follow
 
@@ -84,19 +86,21 @@ def _startable(
     limited = bool(rules.limits) or rules.exclusive
     if not limited and all(row[_EXPIRES] is None for row in rows):
         return rows[:want], 0, 0
-    gates = lanes.Gates(db, rules, now, first)
+    admission = lanes.Admission(db, rules, now, first)
     kept: list[Row] = []
-    expired: list[int] = []
+    expired: list[Row] = []
     for row in rows:
         if len(kept) == want:
             break
         if row[_EXPIRES] is not None and row[_EXPIRES] <= now:
-            expired.append(row[0])
-        elif not limited or gates.admit(row):
+            expired.append(row)
+        elif not limited or admission.admit(row):
             kept.append(row)
     if expired:
-        db.execute(SQL["expire"], (now, error("JobCancelled", "expired before it could start"), array(expired)))
-    return kept, len(expired), gates.park()
+        reason = error("JobCancelled", "expired before it could start")
+        db.execute(SQL["expire"], (now, reason, array(row[0] for row in expired)))
+        gates.count(db, gates.members((row[0], row[_FLAGS]) for row in expired), now)
+    return kept, len(expired), admission.park()
 
 
 def _open(rules: Rules, queues: Sequence[str]) -> str:
@@ -139,8 +143,9 @@ def _rows(db: sqlite3.Connection, queue: str, priorities: list[int], want: int, 
 
 def settle(
     db: sqlite3.Connection, rules: Rules, worker: int, slot: int, outcomes: Sequence[Outcome], now: int
-) -> list[Outcome]:
-    """Write what still holds its lease, with the statistics; gives the outcomes that were refused."""
+) -> tuple[list[Outcome], Closed]:
+    """Write what still holds its lease, with the statistics; gives the outcomes that were refused, and what came of
+    gates whose members ended."""
     refused: list[Outcome] = []
     finals = [outcome for outcome in outcomes if outcome.kind <= _FINAL]
     if finals and not _finish_all(db, finals):
@@ -152,7 +157,17 @@ def settle(
     if rules.version:
         lanes.let_go(db, [outcome.lease.ref for outcome in accepted])
     db.executemany(SQL["roll"], [tuple_of(row) for row in stats.rollup(accepted)])
-    return refused
+    return refused, _follow(db, accepted, now)
+
+
+def _follow(db: sqlite3.Connection, accepted: Sequence[Outcome], now: int) -> Closed:
+    """What these outcomes lead to: jobs that come with them, and jobs that waited for them."""
+    closed = Closed()
+    for outcome in accepted:
+        if outcome.then is not None and outcome.kind <= _FINAL:
+            closed |= gates.store_then(db, outcome.then, now)
+    members = [outcome.lease.ref for outcome in accepted if outcome.lease.flags & _MEMBER]
+    return closed | gates.count(db, members, now) if members else closed
 
 
 def _finish_all(db: sqlite3.Connection, outcomes: list[Outcome]) -> bool:
@@ -190,12 +205,28 @@ def _give_back(db: sqlite3.Connection, worker: int, slot: int, outcome: Outcome,
     lease = outcome.lease
     if outcome.kind == Kind.RELEASED:  # it has no times of its own
         return db.execute(SQL["release"], (now, lease.ref, lease.token)).rowcount == 1
+    if outcome.kind == Kind.REPLACED:
+        return _replace(db, worker, slot, outcome, now)
     counted = 1 if outcome.kind == Kind.RETRY else 0
     values = (outcome.finished, outcome.due, counted, outcome.error, outcome.progress, lease.ref, lease.token)
     if db.execute(SQL["again"], values).rowcount == 0:
         return False
     record(db, lease.ref, lease.attempt, outcome.kind, worker, slot, outcome.started, outcome.finished,
            outcome.error, outcome.log)  # fmt: skip
+    return True
+
+
+def _replace(db: sqlite3.Connection, worker: int, slot: int, outcome: Outcome, now: int) -> bool:
+    """The job goes on as another, unless it was asked to cancel meanwhile."""
+    lease, then = outcome.lease, outcome.then
+    row = db.execute(SQL["replace"], (outcome.finished, lease.ref, lease.token)).fetchone()
+    if row is None:
+        return False
+    record(db, lease.ref, lease.attempt, outcome.kind, worker, slot, outcome.started, outcome.finished,
+           None, outcome.log)  # fmt: skip
+    if row[0] == State.WAITING:
+        assert then is not None, "REPLACED says by what, in then"
+        gates.store_then(db, then, now, replaced=lease)
     return True
 
 

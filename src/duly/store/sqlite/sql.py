@@ -6,10 +6,15 @@ from collections.abc import Iterable
 
 import msgspec
 
-from duly.job import ErrorInfo, Job
+from duly.job import ErrorInfo, Flag, Job, State
 from duly.store.statements import load
 
-SQL = load("duly.store.sqlite", "statements.sql")
+SQL = load("duly.store.sqlite", "statements.sql") | load("duly.store.sqlite", "gates.sql")
+
+SCHEMA = (SQL["schema"], SQL["schema_2"])
+"""What makes an empty file one of version 1, that one of version 2, and so on."""
+
+_MEMBER = int(Flag.MEMBER)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -30,3 +35,22 @@ def job_row(job: Job, now: int) -> tuple[object, ...]:
         job.id, job.task, job.args, job.queue, job.priority, job.due, job.expires, job.flags, job.headers,
         job.options, job.key, job.limit_key, now,
     )  # fmt: skip
+
+
+def canvas_row(job: Job, now: int) -> tuple[object, ...]:
+    """A job as the statement "insert_canvas" takes it."""
+    flags = job.flags | _MEMBER if job.gates else job.flags
+    return (
+        job.id, job.task, job.args, job.queue, job.priority, job.due, job.expires, flags, job.headers,
+        job.options, job.key, job.limit_key, now, job.after, gate_lane(job.after),
+    )  # fmt: skip
+
+
+def gate_lane(gate: str | None) -> str | None:
+    """The lane of a job that is held at this gate."""
+    return None if gate is None else f"gate:{gate}"
+
+
+def is_held(state: int, lane: str | None) -> bool:
+    """Whether a job's gate has yet to let it go."""
+    return state == State.WAITING and lane is not None and lane.startswith("gate:")

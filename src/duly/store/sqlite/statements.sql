@@ -10,6 +10,7 @@
 --   synced    which job stands for which key of a reconciled namespace (syncing.py)
 --   control, time_limits   messages to workers with their replies; limits set at run time (messaging.py)
 --   schedules, occurrences   recurring work (recurring.py)
+--   gates, members   what makes jobs wait for others; see gates.sql (gates.py)
 --   audit     what people did, a line each
 --   meta      one row: rules, a number that grows when limits, pauses or overlap policies change; revision, the
 --             number last given to a changed schedule
@@ -166,14 +167,35 @@ CREATE TABLE occurrences (
 ) WITHOUT ROWID;
 CREATE INDEX occurrences_job ON occurrences(job);
 
-CREATE TABLE audit (
+CREATE TABLE meta (rules INTEGER NOT NULL, revision INTEGER NOT NULL);
+INSERT INTO meta (rules, revision) VALUES (0, 0);
+
+-- :name schema_2
+-- What version 2 has more than version 1.
+CREATE TABLE IF NOT EXISTS audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
     info BLOB NOT NULL          -- JSON of messages.Action; id counts as it is here
 );
-
-CREATE TABLE meta (rules INTEGER NOT NULL, revision INTEGER NOT NULL);
-INSERT INTO meta (rules, revision) VALUES (0, 0);
+ALTER TABLE jobs ADD COLUMN after TEXT;
+CREATE INDEX jobs_after ON jobs(after) WHERE after IS NOT NULL;
+CREATE TABLE gates (
+    id TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    left INTEGER NOT NULL,
+    failed INTEGER NOT NULL DEFAULT 0,
+    first_failed TEXT,          -- jobs.id
+    finished INTEGER
+) WITHOUT ROWID;
+CREATE TABLE members (
+    gate TEXT NOT NULL,
+    idx INTEGER NOT NULL,
+    job INTEGER NOT NULL,       -- jobs.seq
+    counted INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (gate, idx)
+) WITHOUT ROWID;
+CREATE INDEX members_job ON members(job);
+CREATE INDEX members_failed ON members(gate, idx) WHERE counted = 2;
 
 -- :name insert
 INSERT INTO jobs (id, task, args, queue, priority, due, expires, flags, headers, options, key, limit_key, created)
@@ -296,22 +318,27 @@ SELECT j.seq, j.attempt, j.state, w.name || '@' || w.host, j.slot, j.started, j.
 FROM jobs j LEFT JOIN workers w ON w.id = j.worker WHERE j.id = ?
 
 -- :name results
-SELECT j.id, j.state, j.attempt, j.due, j.result, j.error, j.progress
+SELECT j.id, j.state, j.attempt, j.due, j.result, j.error, j.progress, j.lane
 FROM json_each(?) i JOIN jobs j ON j.id = i.value
 
 -- :name cancel_waiting
-UPDATE jobs SET state = 4, finished = ?, error = ? WHERE seq IN (SELECT value FROM json_each(?))
+UPDATE jobs SET state = 4, finished = ?, error = ? WHERE seq IN (SELECT value FROM json_each(?)) RETURNING seq, flags
 
 -- :name cancel_running
 UPDATE jobs SET cancel = max(cancel, ?) WHERE seq IN (SELECT value FROM json_each(?))
 
 -- :name move
 -- Moved beyond its expiry, a job has as long to start as it had before; one that had no time left has no expiry.
+-- Flag 32 (FROM_RELEASE): the expiry is as relative as the due was.
 UPDATE jobs SET due = coalesce(:due, due), args = coalesce(:args, args), queue = coalesce(:queue, queue),
-    priority = coalesce(:priority, priority), lane = NULL,
-    expires = CASE WHEN expires > :due THEN expires WHEN :due IS NULL THEN expires
+    priority = coalesce(:priority, priority), lane = CASE WHEN lane >= 'gate:' AND lane < 'gate;' THEN lane END,
+    flags = CASE WHEN :due IS NULL THEN flags ELSE flags & ~32 END,
+    expires = CASE WHEN :due IS NULL THEN expires WHEN expires > :due AND flags & 32 = 0 THEN expires
                    WHEN expires > due THEN :due + expires - due END
 WHERE seq IN (SELECT value FROM json_each(:jobs))
+
+-- :name has_ended
+SELECT 1 FROM jobs WHERE seq = ? AND state >= 2
 
 -- :name archive_attempt
 INSERT INTO attempts (job, attempt, outcome, worker, slot, started, finished, error, log)
@@ -328,7 +355,11 @@ DELETE FROM effects WHERE job = ?
 
 -- :name old
 -- "state >= 2" says what the planner cannot know of a parameter: that the index of ended jobs has them all.
-SELECT seq FROM jobs WHERE state >= 2 AND state = ? AND finished < ? ORDER BY finished LIMIT ?
+-- Members whose results a held or live job needs stay (flag 64: MEMBER).
+SELECT seq FROM jobs WHERE state >= 2 AND state = ? AND finished < ? AND (flags & 64 = 0 OR NOT EXISTS (
+    SELECT 1 FROM members m JOIN jobs f ON f.after = m.gate WHERE m.job = jobs.seq AND f.state < 2
+))
+ORDER BY finished LIMIT ?
 
 -- :name delete_attempts
 DELETE FROM attempts WHERE job IN (SELECT value FROM json_each(?))
@@ -378,7 +409,8 @@ SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NULL AND qu
 SELECT queue, count(*) FROM jobs WHERE state = 1 GROUP BY queue
 
 -- :name count_parked
-SELECT queue, count(*), min(due) FROM jobs WHERE state = 0 AND lane IS NOT NULL GROUP BY queue
+-- Not those held at a gate.
+SELECT queue, count(*), min(due) FROM jobs WHERE state = 0 AND (lane < 'gate:' OR lane >= 'gate;') GROUP BY queue
 
 -- :name rollups
 SELECT minute, queue, task, outcome, measure, bucket, n, total FROM rollup WHERE minute >= ? AND minute < ?
@@ -405,13 +437,16 @@ UPDATE jobs SET lane = NULL WHERE seq IN (
 
 -- :name untidy
 -- Jobs that expired while they were parked; lanes that open later than any limit says, since a clock was ahead.
-SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NOT NULL AND expires IS NOT NULL AND expires <= ?)
+SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NOT NULL AND expires IS NOT NULL AND expires <= ?
+        AND flags & 32 = 0)
     OR EXISTS (SELECT 1 FROM lanes WHERE opens IS NOT NULL AND opens > ?)
 
 -- :name expire_parked
 UPDATE jobs SET state = 4, finished = ?, error = ? WHERE seq IN (
-    SELECT seq FROM jobs WHERE state = 0 AND lane IS NOT NULL AND expires IS NOT NULL AND expires <= ? LIMIT ?
+    SELECT seq FROM jobs WHERE state = 0 AND lane IS NOT NULL AND expires IS NOT NULL AND expires <= ?
+        AND flags & 32 = 0 LIMIT ?
 )
+RETURNING seq, flags
 
 -- :name open_now
 UPDATE lanes SET opens = 0 WHERE opens IS NOT NULL AND opens > ?
@@ -494,7 +529,7 @@ DELETE FROM occurrences WHERE job IN (SELECT id FROM jobs WHERE seq IN (SELECT v
 -- :name view
 SELECT j.seq, j.id, j.task, j.args, j.queue, j.priority, j.due, j.expires, j.key, j.headers, j.options, j.flags, j.state,
     j.attempt, j.retries, j.lost, j.created, j.started, j.finished, w.name || '@' || w.host, j.slot, j.result,
-    j.error, j.progress, j.log, j.cancel, j.lane, j.limit_key
+    j.error, j.progress, j.log, j.cancel, j.lane, j.limit_key, j.after
 FROM jobs j LEFT JOIN workers w ON w.id = j.worker
 
 -- :name synced

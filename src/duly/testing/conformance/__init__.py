@@ -22,6 +22,7 @@ pytest.register_assert_rewrite(
         for part in (
             "base",
             "fencing",
+            "gates",
             "producing",
             "reserving",
             "settling",
@@ -36,6 +37,7 @@ pytest.register_assert_rewrite(
 )
 
 from duly.testing.conformance.fencing import Fencing  # noqa: E402
+from duly.testing.conformance.gates import Gates  # noqa: E402
 from duly.testing.conformance.liveness import Liveness  # noqa: E402
 from duly.testing.conformance.looking import Looking  # noqa: E402
 from duly.testing.conformance.managing import Managing  # noqa: E402
@@ -51,6 +53,7 @@ __all__ = ["StoreConformance"]
 
 class StoreConformance(
     # pytest collects from the last base to the first: fencing is tested first.
+    Gates,
     Recurring,
     Waiting,
     Looking,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duly.job import Change, Filter, Kind, State
+from duly.job import Change, Filter, Gate, Kind, State, new_id
 from duly.store.contract import Store
 from duly.testing.clock import ManualClock
 from duly.testing.conformance.base import (
@@ -41,6 +41,8 @@ def one_of_each(store: Store, worker: int) -> dict[str, str]:
     assert settle(store, worker, take(store, worker, queue="r"), Kind.RETRY, due=T0 + SECOND)
     ids["queued"] = put(store)
     ids["scheduled"] = put(store, due=T0 + 60 * SECOND)
+    ids["held"] = new_id()
+    store.enqueue([job(id=ids["held"], after="g")], [Gate("g", 1)])
     return ids
 
 
@@ -49,7 +51,7 @@ def by_name(ids: dict[str, str], answers: dict[str, str]) -> dict[str, str]:
     return {names[id]: verdict for id, verdict in answers.items()}
 
 
-WAITING = ("scheduled", "queued", "retrying")
+WAITING = ("scheduled", "held", "queued", "retrying")
 FINAL = ("succeeded", "failed", "cancelled", "uncertain")
 
 
@@ -106,7 +108,7 @@ class Managing(Base):
         assert by_name(ids, dict(answers)) == (
             dict.fromkeys(WAITING, "moved") | dict.fromkeys((*FINAL, "running"), "too late")
         )
-        assert [view(store, ids[name]).due for name in WAITING] == [T0 + 7] * 3
+        assert [view(store, ids[name]).due for name in WAITING] == [T0 + 7] * 4
         assert {name: view(store, ids[name]) for name in kept} == kept
 
     def test_move_changes_what_is_named_and_leaves_the_rest(self, store: Store, worker: int) -> None:
