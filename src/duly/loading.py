@@ -52,6 +52,7 @@ def load_app(spec: str, store: str | None = None, overrides: Overrides = NO_OVER
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     importlib.invalidate_caches()
+    _set_up_django()
     module = _import(name)
     app = _attribute(module, attribute) if attribute else _app_of(module) or _app_of_submodules(module)
     if app is None:
@@ -61,7 +62,7 @@ def load_app(spec: str, store: str | None = None, overrides: Overrides = NO_OVER
         )
     if store is not None:
         app.use_store(store)
-    _meet_django(app)
+    in_django = _set_up_django()  # the module may have said which settings
     try:
         _override(app, overrides)
     except ConfigError as exc:
@@ -69,6 +70,8 @@ def load_app(spec: str, store: str | None = None, overrides: Overrides = NO_OVER
     signals.import_modules.send(app)
     for each in app.task_modules():
         _import(each)
+    if in_django:
+        importlib.import_module("duly.contrib.django.connections").adopt(app)
     try:
         app.check()
     except ConfigError as exc:
@@ -91,18 +94,20 @@ def _as_module(name: str) -> str:
     return name
 
 
-def _meet_django(app: Duly) -> None:
-    """Where ``DJANGO_SETTINGS_MODULE`` is set, the app is a Django project's: its jobs run inside of Django."""
-    if not os.environ.get("DJANGO_SETTINGS_MODULE") or importlib.util.find_spec("django") is None:
-        return
-    adopt = _import("duly.contrib.django.connections").adopt
+def _set_up_django() -> bool:
+    """Where ``DJANGO_SETTINGS_MODULE`` is set, the app is a Django project's: its modules are imported, and its jobs
+    run, inside of Django. False if it is not."""
+    settings = os.environ.get("DJANGO_SETTINGS_MODULE")
+    if not settings or importlib.util.find_spec("django") is None:
+        return False
     try:
-        adopt(app)
+        if not importlib.import_module("django.apps").apps.ready:
+            importlib.import_module("django").setup()
     except ConfigError:
         raise
     except (Exception, SystemExit) as exc:
-        settings = os.environ["DJANGO_SETTINGS_MODULE"]
         raise ConfigError(_theirs(f"Django cannot be set up with the settings {settings!r}", exc)) from None
+    return True
 
 
 def _attribute(module: ModuleType, attribute: str) -> Duly:

@@ -95,6 +95,37 @@ def test_an_app_that_the_project_makes(office: Office) -> None:
     assert office.call("probe.own.count")["result"] == 0
 
 
+def test_a_project_as_celery_has_it(office: Office) -> None:
+    """``app = ...; app.config_from_object("django.conf:settings", namespace="CELERY"); app.autodiscover_tasks()``"""
+    office.env["PROBE_SETTINGS"] = json.dumps({"CELERY_TASK_DEFAULT_QUEUE": "celery", "DULY_APP": "probe.celery:app"})
+    office.env["DULY_STORE"] = f"sqlite:///{office.folder}/own.db"
+    office.env["PYTHONPATH"] += f":{PROJECT}"
+    office.start(ready="Ready.", command=["-m", "duly", "-A", "probe", "worker", "-c", "1"])
+    for _ in range(2):  # a shared task, found only now, has fresh connections too
+        assert office.call("probe.tasks.shared")["result"] == [False, True]
+    office.started[0].end()
+    settings = office.env.pop("DJANGO_SETTINGS_MODULE")  # the module of the app sets it, as a rule
+    office.env["PROBE_CELERY_SETTINGS"] = settings
+    office.start(ready="Ready.", command=["-m", "duly", "-A", "probe.celery", "worker", "-c", "1"])
+    office.env["DJANGO_SETTINGS_MODULE"] = settings
+    assert office.call("probe.tasks.shared")["result"] == [False, True]
+    assert json.loads(office.run("duly", "jobs", "--json", "--limit", "1").stdout)["queue"] == "celery"
+
+
+def test_settings_of_celery_count_where_duly_says_nothing(office: Office) -> None:
+    office.env["PROBE_SETTINGS"] = json.dumps(
+        {
+            "CELERY_TASK_TIME_LIMIT": 7,
+            "DULY_TASK_TIME_LIMIT": 8,
+            "CELERY_TASK_MAX_RETRIES": 5,
+            "TIME_ZONE": "Asia/Tokyo",
+        }
+    )
+    said = office.run(code="from duly.contrib.django import app; c = app.conf; print(c.task_time_limit, "
+                      "c.task_max_retries, c.timezone)")  # fmt: skip
+    assert said.stdout.strip() == "8.0 5 Asia/Tokyo"
+
+
 # -- slips -----------------------------------------------------------------------------------------
 
 

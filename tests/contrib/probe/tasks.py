@@ -5,6 +5,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from reminders.models import Reminder
 
+from duly import shared_task
 from duly.contrib.django import app
 
 
@@ -47,3 +48,9 @@ def leave_open() -> None:
 @app.task
 def count() -> int:
     return Reminder.objects.count()
+
+
+@shared_task
+def shared() -> list[bool]:
+    """:func:`look`, of whatever app there is."""
+    return look()

@@ -11,9 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-import django
 from asgiref.sync import sync_to_async
-from django.apps import apps
 from django.core.cache import close_caches
 from django.db import close_old_connections, reset_queries
 
@@ -25,9 +23,7 @@ _inside: ContextVar[Request | None] = ContextVar("duly_django_job", default=None
 
 
 def adopt(app: Duly) -> None:
-    """Keep the connections of the app's jobs, Django being set up first if it is not. For processes that run jobs."""
-    if not apps.ready:
-        django.setup()
+    """Keep the connections of the jobs of all tasks that the app has. For processes that run jobs."""
     for task in app.tasks.values():
         if not isinstance(task.run, Fresh | AsyncFresh):
             task.run = AsyncFresh(task.run) if task.is_async else Fresh(task.run)

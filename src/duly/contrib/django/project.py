@@ -1,7 +1,8 @@
 """The app of a Django project, from its settings.
 
 ``DULY_APP = "proj.celery:app"`` names one that the project makes itself. Without it the app is made here: each
-setting of duly is a Django setting with ``DULY_`` before it, ``DULY_TASK_TIME_LIMIT = 60``.
+setting of duly is a Django setting with ``DULY_`` before it, ``DULY_TASK_TIME_LIMIT = 60``. Those with ``CELERY_``
+before them count too, where ``DULY_`` does not say otherwise.
 
 What is wrong among the settings is no reason for Django not to start: it is a finding of ``manage.py check`` (which
 ``migrate`` and ``runserver`` run too), and is raised by the first use of the store and by workers.
@@ -65,7 +66,8 @@ def _named(path: Any) -> Duly:
 def _made() -> Duly:
     app = ProjectApp(_name())
     try:
-        app.conf.timezone = settings.TIME_ZONE
+        app.add_defaults({"timezone": settings.TIME_ZONE})
+        app.config_from_object("django.conf:settings", namespace="CELERY")
         for name in dir(settings):
             if name.startswith(PREFIX) and name != OWN:
                 _set(app, name)
@@ -76,10 +78,12 @@ def _made() -> Duly:
 
 
 def _set(app: Duly, name: str) -> None:
+    setting = name.removeprefix(PREFIX).lower()
     try:
-        app.conf[name.removeprefix(PREFIX).lower()] = getattr(settings, name)
+        app.conf[setting] = getattr(settings, name)
     except ConfigError as exc:
         raise ConfigError(f"Django setting {name}: {exc}") from None
+    app.conf.sources[setting] = f"Django setting {name}"
 
 
 def _name() -> str:

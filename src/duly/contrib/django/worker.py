@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import django
-from django.apps import apps
 
 from duly.contrib.django.project import project_app
 
-if not apps.ready:
-    django.setup()
-
+django.setup()
 app = project_app()
