@@ -273,6 +273,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     limit_key: str | None = None  # what a limit per key counts it under
     after: str | None = None  # the gate it is, or was, held at
     held: bool = False  # its gate has not closed its count
+    gates: tuple[tuple[str, int], ...] = ()  # the gates it is a member of, and its index in each
 
     def state_name(self, now: int) -> str:
         return state_name(self.state, self.attempt, self.due, now, self.held)
@@ -305,6 +306,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     due_from: int | None = None  # inclusive
     due_before: int | None = None  # exclusive
     key: str | None = None
+    after: str | None = None  # the gate a job is, or was, held at
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -141,8 +141,8 @@ class Store(Protocol):
 
         REPLACED: the row takes the task, arguments, queue, priority, due, expiry, headers, options, flags, limit key
         and ``after`` of the job of the same id in ``then``, and waits with retries and losses forgotten; id and
-        memberships stay. ``then`` is stored with an accepted outcome as by :meth:`enqueue`; when the job ends
-        cancelled instead, it is not.
+        memberships stay, those of that job are added. ``then`` is stored with an accepted outcome as by
+        :meth:`enqueue`; when the job ends cancelled instead, it is not.
 
         An idle worker that merely looks takes no lock to find nothing; with ``expect`` it does, because it has
         reason to think that something is due, and a look beforehand would only make the job later.

@@ -142,9 +142,9 @@ class StoreMachine(RuleBasedStateMachine):
         now = self.clock.now()
         free = [f"job{n}" for n in range(10) if f"job{n}" not in self.model.entries]
         gate = Gate(f"g{self.gates}", 1)
-        if not free or data.draw(st.booleans()):
-            return Then((Job(id=id, task="u", due=now, queue="b"),))
         self.gates += 1
+        if not free or data.draw(st.booleans()):
+            return Then((Job(id=id, task="u", due=now, queue="b", gates=((gate.id, 0),)),), (gate,))
         first = Job(id=data.draw(st.sampled_from(free)), task="t", due=now, queue="a", gates=((gate.id, 0),))
         return Then((first, Job(id=id, task="u", due=now, queue="b", after=gate.id)), (gate,))
 

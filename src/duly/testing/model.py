@@ -190,7 +190,7 @@ class Model:
         entry.due, entry.priority, entry.queue, entry.expires = job.due, job.priority, job.queue, job.expires
         entry.flags, entry.after, entry.held, entry.created = job.flags, job.after, job.after is not None, self.now
         others = [job for job in then.jobs if job.id != entry.job.id and self._enqueue(job)[1]]
-        self._attach([*others, Job(id=job.id, task=job.task, due=job.due, after=job.after)], then.gates)
+        self._attach([*others, job], then.gates)
 
     # -- gates -----------------------------------------------------------------------------------
 

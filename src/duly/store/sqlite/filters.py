@@ -51,6 +51,9 @@ def where(which: Filter, now: int) -> tuple[str, dict[str, object]]:
     if which.due_before is not None:
         terms.append("j.due < :due_before")
         values["due_before"] = which.due_before
+    if which.after is not None:
+        terms.append("j.after = :after")
+        values["after"] = which.after
     if which.key is not None:
         terms.append("j.key = :key")
         values["key"] = which.key

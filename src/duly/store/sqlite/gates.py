@@ -14,8 +14,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from duly.errors import ConfigError
 from duly.job import Enqueued, Flag, Gate, Job, Lease, Then, Verdict
 from duly.store.sqlite.deleting import delete
@@ -71,15 +69,16 @@ def store_then(db: sqlite3.Connection, then: Then, now: int, replaced: Lease | N
     if replaced is not None:
         [successor] = [job for job in then.jobs if job.id == replaced.id]
         _become(db, replaced, successor, now)
-        jobs.append(msgspec.structs.replace(successor, gates=()))
+        jobs.append(successor)
         answers.append(Enqueued(successor.id, True))
     return attach(db, jobs, answers, then.gates, now)
 
 
 def _become(db: sqlite3.Connection, lease: Lease, job: Job, now: int) -> None:
+    flags = job.flags | _MEMBER if job.gates else job.flags
     values = (
-        job.task, job.args, job.queue, job.priority, job.due, job.expires, job.flags, job.headers, job.options,
-        job.limit_key, job.after, gate_lane(job.after), now, lease.ref,
+        job.task, job.args, job.queue, job.priority, job.due, job.expires, flags,
+        job.headers, job.options, job.limit_key, job.after, gate_lane(job.after), now, lease.ref,
     )  # fmt: skip
     db.execute(SQL["become"], values)
     db.execute(SQL["clear_effects"], (lease.ref,))

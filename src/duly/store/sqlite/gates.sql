@@ -112,7 +112,7 @@ RETURNING state
 
 -- :name become
 UPDATE jobs SET task = ?, args = ?, queue = ?, priority = ?, due = ?, expires = ?,
-    flags = (flags & 64) | (? & ~64), headers = ?, options = ?, limit_key = ?, after = ?, lane = ?, created = ?
+    flags = (flags & 64) | ?, headers = ?, options = ?, limit_key = ?, after = ?, lane = ?, created = ?
 WHERE seq = ?
 
 -- :name members

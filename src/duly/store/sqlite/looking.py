@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from duly.errors import ConfigError
 from duly.job import (
     COUNT_CAP,
@@ -125,7 +127,7 @@ def _cursor(after: str | None) -> Row | None:
 def _view(row: Row) -> JobView:
     (_, id, task, args, queue, priority, due, expires, key, headers, options, flags, state, attempt, retries, lost,
      created, started, finished, worker, slot, result, error, progress, log, cancel, lane, limit_key,
-     after) = row  # fmt: skip
+     after, members) = row  # fmt: skip
     held = is_held(state, lane)
     return JobView(
         id=id, task=task, args=args, queue=queue, priority=priority, due=due, expires=expires, key=key,
@@ -133,7 +135,11 @@ def _view(row: Row) -> JobView:
         lost=lost, created=created, started=started, finished=finished, worker=worker, slot=slot, result=result,
         error=error, progress=progress, log=log, cancelling=cancel > 0 and state == State.RUNNING,
         lane=lane if state == State.WAITING and not held else None, limit_key=limit_key, after=after, held=held,
+        gates=() if members is None else _memberships(members),
     )  # fmt: skip
+
+
+_memberships = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
 
 
 def attempts(db: sqlite3.Connection, id: str) -> list[Attempt]:

@@ -529,7 +529,8 @@ DELETE FROM occurrences WHERE job IN (SELECT id FROM jobs WHERE seq IN (SELECT v
 -- :name view
 SELECT j.seq, j.id, j.task, j.args, j.queue, j.priority, j.due, j.expires, j.key, j.headers, j.options, j.flags, j.state,
     j.attempt, j.retries, j.lost, j.created, j.started, j.finished, w.name || '@' || w.host, j.slot, j.result,
-    j.error, j.progress, j.log, j.cancel, j.lane, j.limit_key, j.after
+    j.error, j.progress, j.log, j.cancel, j.lane, j.limit_key, j.after,
+    CASE WHEN j.flags & 64 THEN (SELECT json_group_array(json_array(gate, idx)) FROM members WHERE job = j.seq) END
 FROM jobs j LEFT JOIN workers w ON w.id = j.worker
 
 -- :name synced

@@ -186,6 +186,13 @@ class Gates(Base):
             others = Filter(states=("scheduled", "queued", "retrying"))
             assert set(names(everything(store, others, order=order))) == {"m0", "m1"}
 
+    def test_who_is_member_and_who_comes_after(self, store: Store, worker: int) -> None:
+        chord(store, 2)
+        assert (view(store, "m1").gates, view(store, "body").gates) == ((("g", 1),), ())
+        assert names(everything(store, Filter(after="g"))) == ["body"]
+        assert names(everything(store, Filter(after="g", states=("queued",)))) == []
+        assert verdicts(store.cancel(Filter(after="g"))) == {"body": "prevented"}
+
     def test_a_held_job_is_moved_and_stays_held(self, store: Store, worker: int) -> None:
         chord(store, 1)
         assert verdicts(store.move(Filter(ids=("body",)), Change(queue="other", priority=7))) == {"body": "moved"}
@@ -446,6 +453,14 @@ class Gates(Base):
         end(store, worker, again)
         assert tally(store) == (0, 0)
         assert run(store, worker) == "body"
+
+    def test_it_counts_where_it_did_and_where_the_other_was_to(self, store: Store, worker: int) -> None:
+        store.enqueue([member("m0", "g"), job(id="body", after="g")], [Gate("g", 1)])
+        then = Then((member("m0", "h"), job(id="link", after="h")), (Gate("h", 1),))
+        end(store, worker, take(store, worker), Kind.REPLACED, then=then)
+        assert sorted(view(store, "m0").gates) == [("g", 0), ("h", 0)]
+        assert run(store, worker) == "m0"
+        assert set(names(reserve(store, worker))) == {"body", "link"}
 
     def test_it_may_go_on_without_waiting_for_anything(self, store: Store, worker: int) -> None:
         put(store, id="m")
