@@ -1,0 +1,238 @@
+"""The application: its tasks, and what each does. ``worker.py`` makes it from the settings; tests make it with their
+own clock, calendars and visitor.
+
+The life of a webinar: ``read`` finds it in a calendar and wants two jobs. ``attend`` goes there at its time and
+stays; ``report`` adds up what was seen. Each job is one of duly's: it runs at its time, once in effect, whatever
+crashes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from duly import Duly, JobUnknown, Task
+from webinars import concluding, hourly, links, notify, plan
+from webinars.calendars.source import Source
+from webinars.errors import WebinarsError
+from webinars.event import Event, digest
+from webinars.instants import from_micros, local, span, span_text
+from webinars.ledger import Ledger, Planned
+from webinars.settings import Settings
+from webinars.sources import source
+from webinars.vault import Vault
+from webinars.verdict import Verdict, consequence
+from webinars.visit import Report, Visit
+
+log = logging.getLogger("webinars")
+
+BROWSERS, DESK = "webinars", "desk"
+"""The two queues: hours in a browser, and what is done at a desk in seconds. A worker keeps a slot for the latter."""
+
+Visitor = Callable[[Planned, int, str], Awaitable[Visit]]
+"""Goes to a webinar and stays: (what, number of the attempt, id of the job)."""
+
+LONGEST_PAUSE = 300.0
+"""Seconds between two looks of a report whether its webinar is over."""
+
+_LIVE = ("scheduled", "queued", "retrying", "running")
+
+
+class Service:
+    """One installation: settings, ledger, secrets, and the app with its tasks."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        visitor: Visitor | None = None,
+        open_source: Callable[[str], Source] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.ledger = Ledger(settings.place)
+        self.vault = Vault(settings.place / "secrets.json")
+        self.app = Duly(
+            "webinars",
+            store=f"sqlite:///{settings.place}/jobs.db",
+            timezone=settings.timezone,
+            result_expires=timedelta(days=30),
+        )
+        self._visitor = visitor
+        self._open_source = open_source or self._source
+        self._tasks()
+
+    def now(self) -> datetime:
+        """The store's clock."""
+        return from_micros(self.app.now())
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    def _tasks(self) -> None:
+        app, times = self.app, self.settings.times
+
+        @app.periodic(times.of("every"), catch_up="last", overlap="skip")
+        @app.task(name="webinars.read", queue=DESK, time_limit=600)
+        def read() -> hourly.Outcome:
+            return self._read()
+
+        @app.task(
+            name="webinars.attend", queue=BROWSERS, bind=True, max_retries=None,
+            max_concurrency=1, limit_key=lambda id, room, title, revision: room,
+            time_limit=times.of("longest").total_seconds() + 3600,
+        )  # fmt: skip
+        async def attend(self_: Task[..., Any], id: str, room: str, title: str, revision: str) -> Visit:
+            return await self._attend(self_, id)
+
+        @app.task(name="webinars.report", queue=DESK, bind=True, max_retries=None)
+        def report(self_: Task[..., Any], id: str) -> Report | None:
+            return self._report(self_, id)
+
+        @app.task(
+            name="webinars.tell", queue=DESK, autoretry_for=(notify.NotifyFailed,), retry_backoff=30, max_retries=8
+        )
+        def tell(title: str, body: str) -> None:
+            notify.send([self.vault.resolve(url) for url in self.settings.notify.urls], title, body)
+
+        @app.periodic(timedelta(days=1))
+        @app.task(name="webinars.tidy", queue=DESK)
+        def tidy() -> list[str]:
+            return self.ledger.tidy(self.now() - span(self.settings.keep))
+
+        self.read, self.attend, self.report, self.tell = read, attend, report, tell
+
+    # -- the hourly reading ----------------------------------------------------------------------
+
+    def _read(self) -> hourly.Outcome:
+        gathered = hourly.gather(self.settings, self.ledger, self._open_source, self.now())
+        jobs = hourly.Jobs(self.attend, self.report)
+        outcome = hourly.reconcile(self.app, jobs, self.settings, self.ledger, gathered, self.now())
+        for news in outcome.news:
+            self.tell.delay("webinars: a calendar", news)
+        return outcome
+
+    def look(self) -> tuple[list[plan.Line], dict[str, str]]:
+        """What a reading would plan now, and the calendars that are not believed; changes nothing."""
+        gathered = hourly.gather(self.settings, self.ledger, self._open_source, self.now(), remember=False)
+        return plan.make(gathered.events, self.settings.rules), gathered.problems
+
+    def _source(self, name: str) -> Source:
+        calendar = next(calendar for calendar in self.settings.calendars if calendar.name == name)
+        return source(calendar, self.settings, self.vault, self.ledger.cache)
+
+    # -- attending -------------------------------------------------------------------------------
+
+    async def _attend(self, task: Task[..., Any], id: str) -> Visit:
+        attempt, job = task.request.attempt, task.request.id
+        planned = self.ledger.planned(id)
+        if planned is None or not planned.wanted:
+            return self._no_visit(attempt, job, Verdict.CANCELLED, "it is planned no more")
+        if self.now() >= planned.event.end:
+            return self._no_visit(attempt, job, Verdict.TOO_LATE, self._slept(planned))
+        visit = await self._visit(planned, attempt, job)
+        self._follow(task, planned, visit)
+        self.report.apply_async((id,), countdown=1)
+        return visit
+
+    async def _visit(self, planned: Planned, attempt: int, job: str) -> Visit:
+        if self._visitor is not None:
+            return await self._visitor(planned, attempt, job)
+        from webinars.attending.attend import attend  # with Playwright, which only this task needs
+
+        return await attend(self, planned, attempt, job)
+
+    def _follow(self, task: Task[..., Any], planned: Planned, visit: Visit) -> None:
+        """Do what follows from the verdict: tell a person, or leave the task to come again."""
+        follows = consequence(visit.verdict)
+        if follows.ask and not self._asked(planned, visit):
+            self.tell.delay(
+                f"webinars: {planned.event.title}",
+                f"{follows.text}: {visit.detail}\n{visit.link}\n{self._when(planned)}",
+            )
+        if follows.again is None:
+            return
+        if self.now() + timedelta(seconds=follows.again) < planned.event.end:
+            task.retry(countdown=follows.again, exc=WebinarsError(f"{follows.text}: {visit.detail}"))
+
+    def _asked(self, planned: Planned, visit: Visit) -> bool:
+        """Whether an earlier attempt came to the same."""
+        earlier = [seen for seen in self.ledger.visits(planned) if seen.attempt < visit.attempt]
+        return any(seen.verdict is visit.verdict for seen in earlier)
+
+    def _no_visit(self, attempt: int, job: str, verdict: Verdict, detail: str) -> Visit:
+        now = self.now()
+        return Visit(attempt=attempt, job=job, opened=now, closed=now, verdict=verdict, detail=detail)
+
+    def _slept(self, planned: Planned) -> str:
+        late = span_text(self.now() - planned.event.start)
+        return f"the job started {late} after its start: no worker ran before, or the machine was off or asleep"
+
+    # -- reporting -------------------------------------------------------------------------------
+
+    def _report(self, task: Task[..., Any], id: str) -> Report | None:
+        """Make the report once the attend job has ended; come again if it has not."""
+        planned = self.ledger.planned(id)
+        if planned is None or not planned.wanted or self.ledger.report(planned.folder) is not None:
+            return None
+        final, end = self._end_of(planned.job)
+        if end.state in _LIVE:
+            pause = min(5.0 * 2**task.request.retries, LONGEST_PAUSE)
+            task.retry(countdown=pause, exc=WebinarsError(f"its attend job has not ended: it is {end.state}"))
+        report = concluding.conclude(planned, self.ledger.visits(planned), final, end, self.now())
+        self.ledger.save_report(planned, report)
+        if report.outcome != "attended" or self.settings.notify.of == "everything":
+            self.tell.delay(f"webinars: {report.outcome}: {report.title}", self._summary(planned, report))
+        return report
+
+    def _end_of(self, job: str) -> tuple[Visit | None, concluding.JobEnd]:
+        if not job:
+            return None, concluding.JobEnd("unknown")
+        result = self.app.AsyncResult(job)
+        try:
+            state = result.state
+            found = result.get(timeout=0, propagate=False) if state not in _LIVE else None
+        except JobUnknown:
+            return None, concluding.JobEnd("unknown")
+        if isinstance(found, Visit):
+            return found, concluding.JobEnd(state)
+        return None, concluding.JobEnd(state, str(found) if isinstance(found, BaseException) else "")
+
+    def _summary(self, planned: Planned, report: Report) -> str:
+        return f"{report.reason}\n{self._when(planned)}\nAttended by a machine: you have not seen it yet."
+
+    def _when(self, planned: Planned) -> str:
+        return f"{local(planned.event.start, self.settings.zone)}, {planned.event.calendar}"
+
+    # -- now -------------------------------------------------------------------------------------
+
+    def attend_now(self, link: str, title: str, length: timedelta) -> tuple[Planned, str]:
+        """Plan a webinar that begins now, outside of all calendars; gives it and the id of its job."""
+        now = self.now()
+        event = Event(
+            calendar=hourly.NOW,
+            uid=digest(link, now.isoformat()),
+            title=title,
+            start=now,
+            end=now + length,
+            links=(link,),
+        )
+        line = plan.Line(event, True, "you asked for it", link, links.room(link))
+        entry = hourly.planned(line)
+        with self.ledger.changing() as noted:
+            noted[event.id] = entry
+        job = self.attend.apply_async(hourly.arguments(entry), priority=9)
+        with self.ledger.changing() as noted:
+            noted[event.id] = entry = msgspec.structs.replace(entry, job=job.id)
+        self.report.apply_async((event.id,), eta=event.end + self.settings.times.of("grace"))
+        return entry, job.id
+
+    def accept(self, calendar: str) -> None:
+        """The next reading of a calendar is right, however empty. Raises WebinarsError."""
+        known = self.ledger.known(calendar)
+        if known is None:
+            names = ", ".join(calendar.name for calendar in self.settings.calendars)
+            raise WebinarsError(f"nothing is known of a calendar {calendar!r}; there are: {names or 'none'}")
+        known.accept = True
+        self.ledger.remember(calendar, known)
