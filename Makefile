@@ -47,8 +47,9 @@ clean: ## remove environments, caches and what bench and demo left behind
 		bench/results dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.stamp: pyproject.toml
-	$(call environment,$(VENV),dev)
+APPS := $(wildcard apps/*/pyproject.toml)
+$(VENV)/.stamp: pyproject.toml $(APPS)
+	$(call environment,$(VENV),dev,$(APPS:%/pyproject.toml=--editable %))
 
 $(BENCH)/.stamp: pyproject.toml
 	$(call environment,$(BENCH),bench)
@@ -56,7 +57,7 @@ $(BENCH)/.stamp: pyproject.toml
 $(SAQ)/.stamp: pyproject.toml
 	$(call environment,$(SAQ),bench-saq)
 
-# An environment $(1) with duly, editable, and the dependency group $(2), made or brought up to date.
+# An environment $(1) with duly, editable, the dependency group $(2), and what $(3) names, made or brought up to date.
 # (pip reads dependency groups since 25.1.)
 define environment
 	@test -n "$(PYTHON)" || { \
@@ -67,7 +68,7 @@ define environment
 	@echo "setting up $(1) with $$($(PYTHON) --version) (a minute or so, when pyproject.toml has changed)"
 	@$(PYTHON) -m venv $(1)
 	@$(1)/bin/python $(PIP) install --upgrade 'pip>=25.1'
-	@$(1)/bin/python $(PIP) install --editable . --group $(2)
+	@$(1)/bin/python $(PIP) install --editable . --group $(2) $(3)
 	@touch $@
 endef
 

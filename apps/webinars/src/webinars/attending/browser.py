@@ -1,0 +1,81 @@
+"""The browser: the system's Chromium, driven by Playwright. Nothing is hidden: it says that it is automated."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser as PlaywrightBrowser
+from playwright.async_api import BrowserContext, async_playwright
+from playwright.async_api import Error as PlaywrightError
+
+from webinars.errors import SettingsError, WebinarsError
+from webinars.settings import Browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+SIZE = (1280, 720)
+FLAGS = (
+    "--autoplay-policy=no-user-gesture-required",
+    "--mute-audio",  # nobody listens; a recording has no sound
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",  # containers have a small /dev/shm
+    "--no-first-run",
+)
+
+
+class BrowserMissing(WebinarsError):
+    """No Chromium, or one that does not start."""
+
+
+def find(settings: Browser) -> str:
+    """The path of Chromium. Raises SettingsError and BrowserMissing."""
+    if settings.path is not None:
+        if not os.access(settings.path, os.X_OK):
+            raise SettingsError(f"browser: path = {settings.path!r} is no program that can be run")
+        return settings.path
+    for name in NAMES:
+        if found := shutil.which(name):
+            return found
+    raise BrowserMissing("no Chromium found (Debian, Ubuntu: apt-get install chromium); or say [browser] path = ...")
+
+
+@asynccontextmanager
+async def launch(settings: Browser) -> AsyncIterator[PlaywrightBrowser]:
+    """A browser until the end of the block. Raises SettingsError and BrowserMissing."""
+    path = find(settings)
+    sandbox = settings.sandbox and os.geteuid() != 0  # Chromium refuses its sandbox to root
+    async with async_playwright() as playwright:
+        try:
+            browser = await playwright.chromium.launch(
+                executable_path=path, headless=not settings.visible, chromium_sandbox=sandbox, args=list(FLAGS),
+                handle_sigint=False, handle_sigterm=False, handle_sighup=False,  # the worker decides about signals
+            )  # fmt: skip
+        except PlaywrightError as error:
+            reason = error.message.strip().splitlines()[0]
+            raise BrowserMissing(f"{path} does not start: {reason}. webinars setup examines it") from None
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def context(browser: PlaywrightBrowser, zone: str, profile: Path | None) -> AsyncIterator[BrowserContext]:
+    """A context: fresh, or with what ``profile`` (a file) remembers of a log-in. Several may use a profile at
+    once."""
+    opened = await browser.new_context(
+        viewport={"width": SIZE[0], "height": SIZE[1]}, locale="en-US", timezone_id=zone, storage_state=_kept(profile)
+    )
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+def _kept(profile: Path | None) -> Path | None:
+    return profile if profile is not None and profile.exists() else None
