@@ -3,8 +3,14 @@
 import json
 import os
 
+import django
 from office.settings import *  # noqa: F403
 from office.settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "probe"]
 globals().update(json.loads(os.environ["PROBE_SETTINGS"]))
+if "TASKS" in globals():
+    retried = {"autoretry_for": (ValueError,), "default_retry_delay": 0, "max_retries": 1}
+    DULY_TASK_ANNOTATIONS = {"probe.django6.attempt": retried}
+    if django.VERSION < (6, 0):
+        INSTALLED_APPS.append("django_tasks")
