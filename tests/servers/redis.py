@@ -1,7 +1,9 @@
-"""Redis of our own."""
+"""Redis of our own: alone, or with a replica."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,3 +26,36 @@ class RedisServer(Server):
 
     def url(self, database: int = 0) -> str:
         return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def answers(self) -> bool:
+        """Whether it serves: not while it loads its data."""
+        with contextlib.suppress(OSError):
+            return self.ask("PING") == "+PONG"
+        return False
+
+    def ask(self, *words: str) -> str:
+        """One command; what the server said, as it came."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as client:
+            client.sendall(f"{' '.join(map(_quoted, words))}\r\nQUIT\r\n".encode())
+            said = b""
+            while data := client.recv(65536):
+                said += data
+        return said.decode(errors="replace").removesuffix("+OK\r\n").removesuffix("\r\n")
+
+
+class RedisReplica(RedisServer):
+    """A server that follows another."""
+
+    def __init__(self, folder: Path, primary: RedisServer, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, {"replicaof": f"127.0.0.1 {primary.port}", **(settings or {})})
+
+    def is_in_step(self) -> bool:
+        return "master_link_status:up" in self.ask("INFO", "replication")
+
+    def promote(self) -> None:
+        """It follows nobody any more."""
+        self.ask("REPLICAOF", "NO", "ONE")
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'

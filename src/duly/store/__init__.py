@@ -10,7 +10,7 @@ from duly.store.contract import Listener, Store
 
 __all__ = ["Listener", "Store", "load", "open"]
 
-_SCHEMES = ("sqlite",)
+_SCHEMES = ("sqlite", "redis", "rediss", "unix")
 
 
 def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # noqa: A001 - store.open(url) reads as it should
@@ -29,12 +29,24 @@ def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # n
         from duly.store.sqlite import SqliteStore
 
         return SqliteStore(url, clock=clock, create=create)
+    if scheme in ("redis", "rediss", "unix") and separator:
+        return _redis(url, clock, create)
     guess = difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=0.5)
     hint = f"; did you mean {guess[0]}://?" if guess else ""
     raise ConfigError(
         f"store {url!r}: there is no such kind of store{hint or '.'} A store is sqlite:///path/to/file.db "
         "(three slashes: relative to the working directory; four: absolute)"
     )
+
+
+def _redis(url: str, clock: Clock, create: bool) -> Store:
+    try:
+        from duly.store.redis import RedisStore
+    except ModuleNotFoundError as error:
+        if error.name not in ("redis", "hiredis"):
+            raise
+        raise ConfigError(f'a store on Redis needs the {error.name} package: pip install "duly[redis]"') from error
+    return RedisStore(url, clock=clock, create=create)
 
 
 def load() -> None:

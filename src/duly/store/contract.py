@@ -99,7 +99,11 @@ class Store(Protocol):
     """The store contract. See the module's text for what holds of every method."""
 
     url: str
-    durability: str  # one sentence for people: what survives a loss of power
+
+    @property
+    def durability(self) -> str:
+        """One sentence for people: what survives a loss of power. May have to ask a server."""
+        ...
 
     def now(self) -> int:
         """The store's clock."""

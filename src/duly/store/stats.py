@@ -14,7 +14,7 @@ from duly.job import BUCKETS, Kind, Outcome, Rollup
 _NAMES = {kind: kind.name.lower() for kind in Kind}
 _MINUTE = 60 * MICROS
 
-_Key = tuple[int, str, str, str, str, int]  # a Rollup without its sums
+Key = tuple[int, str, str, str, str, int]  # a Rollup without its sums
 
 
 def rollup(outcomes: Iterable[Outcome]) -> list[Rollup]:
@@ -23,18 +23,11 @@ def rollup(outcomes: Iterable[Outcome]) -> list[Rollup]:
     Lateness is start - due, runtime is finish - start; both 0 if a clock set back makes them negative. Attempts
     that never started count nothing.
     """
-    sums: dict[_Key, list[int]] = {}
+    sums: dict[Key, list[int]] = {}
     for outcome in outcomes:
-        started = outcome.started
-        if not started:
+        if not outcome.started:
             continue
-        lease = outcome.lease
-        finished = outcome.finished
-        minute = finished // _MINUTE
-        name = _NAMES[outcome.kind]
-        lateness, runtime = max(started - lease.due, 0), max(finished - started, 0)
-        for measure, value in (("lateness", lateness), ("runtime", runtime)):
-            key = (minute, lease.queue, lease.task, name, measure, bisect_left(BUCKETS, value))
+        for key, value in measures(outcome):
             entry = sums.get(key)
             if entry is None:
                 sums[key] = [1, value]
@@ -42,6 +35,17 @@ def rollup(outcomes: Iterable[Outcome]) -> list[Rollup]:
                 entry[0] += 1
                 entry[1] += value
     return [Rollup(*key, n, total) for key, (n, total) in sums.items()]
+
+
+def measures(outcome: Outcome) -> tuple[tuple[Key, int], tuple[Key, int]]:
+    """Where the lateness and the runtime of an attempt that started count, and how many µs each is."""
+    started, finished, lease = outcome.started, outcome.finished, outcome.lease
+    minute, name = finished // _MINUTE, _NAMES[outcome.kind]
+    lateness, runtime = max(started - lease.due, 0), max(finished - started, 0)
+    return (
+        ((minute, lease.queue, lease.task, name, "lateness", bisect_left(BUCKETS, lateness)), lateness),
+        ((minute, lease.queue, lease.task, name, "runtime", bisect_left(BUCKETS, runtime)), runtime),
+    )
 
 
 def lost(queue: str, task: str, kind: Kind, now: int) -> Rollup:

@@ -132,7 +132,7 @@ class SocketListener:
         self._poker.connect(address)
 
     def wait(self, timeout: float) -> bool:
-        if not _readable(self._sock.fileno(), timeout):
+        if not readable(self._sock.fileno(), timeout):
             return False
         self._drain()
         return True
@@ -195,7 +195,7 @@ class LocalListener:
         self._writer.setblocking(False)
 
     def wait(self, timeout: float) -> bool:
-        if not _readable(self._reader.fileno(), timeout):
+        if not readable(self._reader.fileno(), timeout):
             return False
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -216,7 +216,7 @@ class LocalListener:
             self._writer.close()
 
 
-def _readable(fd: int, timeout: float) -> bool:
+def readable(fd: int, timeout: float) -> bool:
     """Wait for ``fd``. Not poll(), whose millisecond steps would be lateness; epoll's are, too, before
     Linux 5.11, and select() stops at descriptor 1023, so a process with more open uses poll()."""
     timeout = max(timeout, 0.0)

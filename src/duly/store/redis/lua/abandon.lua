@@ -1,0 +1,17 @@
+-- include: keys records jobs losing
+-- An executor died. A = {worker, slot, ids of jobs that had started, the reason (a blob), max_lost}. Answers {now, for
+-- each of its jobs: id, task, queue, state, lost}.
+
+local worker, slot, reason, max_lost = A[1], A[2], blob(A[4]), A[5]
+local started, rescued = {}, {}
+for _, id in ipairs(A[3]) do started[id] = true end
+for _, ref in ipairs(held_by(worker, slot)) do
+    local id = rest_of(redis.call('HGET', key('jobs'), ref))[1]
+    rescued[#rescued + 1] = started[id] and lose(ref, worker, reason, max_lost) or given_back(ref)
+end
+if #rescued > 0 then
+    wake('work')
+    wake('results')
+end
+wake_up()
+return {now, rescued}

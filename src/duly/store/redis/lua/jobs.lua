@@ -1,0 +1,118 @@
+-- What a job goes through. Each function leaves every key right.
+
+local function level(queue, priority) return key('due:' .. priority .. ':' .. queue) end
+
+-- Put jobs into the index of one queue and priority: pairs of due and ref. Wakes workers if one comes before all that
+-- was there: who sleeps does so until the first.
+local function index(queue, priority, pairs_, earliest)
+    local name = level(queue, priority)
+    local first = redis.call('ZRANGE', name, 0, 0, 'WITHSCORES')
+    each('ZADD', name, pairs_)
+    if not first[1] then redis.call('SADD', key('levels'), priority .. queue) end
+    if priority ~= 'p' and earliest <= now + WAKE_AHEAD and (not first[1] or earliest < tonumber(first[2])) then
+        wake('work')
+    end
+end
+
+local function unindex(queue, priority, refs)
+    local name = level(queue, priority)
+    each('ZREM', name, refs)
+    if redis.call('EXISTS', name) == 0 then redis.call('SREM', key('levels'), priority .. queue) end
+end
+
+local function lane_member(priority, due, ref) return string.format('%d%019.0f', 9 - priority, due) .. ref end
+
+-- A waiting job leaves wherever it waits.
+local function leave_index(ref, body)
+    local _, priority, _, due, expires = struct.unpack(HEAD, body)
+    local lane = redis.call('HGET', key('lane-of'), ref)
+    if not lane then return unindex(queue_of(body), priority, {ref}) end
+    redis.call('HDEL', key('lane-of'), ref)
+    redis.call('ZREM', key('lane:' .. lane), lane_member(priority, due, ref))
+    redis.call('ZREM', key('parked-expires'), ref)
+    unindex(queue_of(body), 'p', {ref})
+end
+
+local function enter_index(ref, body)
+    local _, priority, _, due = struct.unpack(HEAD, body)
+    index(queue_of(body), priority, {due, ref}, due)
+end
+
+local function set_body(ref, body) redis.call('HSET', key('jobs'), ref, body) end
+
+-- The key of a job that has ended is free, unless it was handed over before.
+local function free_key(ref, body)
+    local unique = rest_of(body)[3]
+    if unique and redis.call('HGET', key('keys'), unique) == ref then redis.call('HDEL', key('keys'), unique) end
+end
+
+local function give_up_key(ref, body, s)
+    free_key(ref, body)
+    local marks = struct.unpack('<B', body)
+    set_body(ref, with_head(body, {marks = bit.band(marks, bit.bnot(KEYED))}))
+    s.marks = bit.band(s.marks, bit.bnot(KEYED))
+    write_state(ref, s)
+end
+
+-- A job that runs no longer counts in no lane, and the lanes in which it counted open.
+local function let_go(ref)
+    local lanes = redis.call('HGET', key('holds'), ref)
+    if not lanes then return end
+    redis.call('HDEL', key('holds'), ref)
+    for _, lane in ipairs(cmsgpack.unpack(lanes)) do
+        redis.call('SREM', key('holding:' .. lane), ref)
+        if redis.call('ZSCORE', key('opens'), lane) then redis.call('ZADD', key('opens'), 0, lane) end
+    end
+end
+
+-- A running job leaves its seat.
+local function leave_seat(ref, s)
+    redis.call('HDEL', key('held:' .. s.worker), ref)
+    if bit.band(s.marks, HOLDS) > 0 then let_go(ref) end
+    s.marks = bit.band(s.marks, bit.bnot(HOLDS))
+end
+
+-- The job has ended as s says; it waits nowhere and sits nowhere.
+local function ended(ref, body, s)
+    write_state(ref, s)
+    redis.call('ZADD', key('done:' .. s.state), s.finished, ref)
+    if bit.band(struct.unpack('<B', body), KEYED) > 0 then free_key(ref, body) end
+    wake('results')
+end
+
+local function end_waiting(ref, body, s, message)
+    leave_index(ref, body)
+    s.state, s.finished, s.error = CANCELLED, now, error_info('JobCancelled', message)
+    ended(ref, body, s)
+end
+
+-- A running job goes back as if it had never been reserved, or ends if it was asked to.
+local function release(ref, body, s)
+    leave_seat(ref, s)
+    s.attempt, s.started = s.attempt - 1, 0
+    if s.cancel > 0 then
+        s.state, s.finished = CANCELLED, now
+        return ended(ref, body, s)
+    end
+    s.state = WAITING
+    write_state(ref, s)
+    enter_index(ref, body)
+end
+
+-- What a worker holds, in a seat of it or in all: refs in the order of age.
+local function held_by(worker, slot)
+    local found = redis.call('HGETALL', key('held:' .. worker))
+    local refs = {}
+    for i = 1, #found, 2 do
+        if not slot or tonumber(found[i + 1]) == slot then refs[#refs + 1] = found[i] end
+    end
+    table.sort(refs)
+    return refs
+end
+
+-- Add to the statistics of a minute.
+local function roll(minute, field, n, total)
+    local name = key('roll:' .. string.format('%.0f', minute))
+    if redis.call('HINCRBY', name, 'n' .. field, n) == n then redis.call('ZADD', key('minutes'), minute, minute) end
+    redis.call('HINCRBY', name, 't' .. field, string.format('%.0f', total))
+end

@@ -1,0 +1,4 @@
+-- include: keys
+-- The server's clock. A = {}. Answers {now}.
+
+return {now}

@@ -1,0 +1,65 @@
+"""The hot path: ``exchange``, and what of it is worked out before the call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from duly.job import Exchange, Outcome
+from duly.store import stats
+from duly.store.redis.packing import blob, lease_of, ref_of, token_of
+from duly.store.redis.server import AnswerLost, Server
+
+Seat = tuple[int, int]  # worker, slot
+
+_NONE = (0, 0, 0, 0)
+
+
+class Running:
+    """The exchanges of this process.
+
+    An exchange whose answer was lost may have reserved jobs of which nobody here knows. So its token is kept, and
+    the next exchange of that seat gives them back.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._lost: dict[Seat, str] = {}
+
+    def exchange(
+        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+    ) -> Exchange:
+        number = int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: unique with the job's ref
+        token = f"{number:016x}"
+        rows, described = _described(outcomes)
+        lost = self._lost.get((worker, slot))
+        try:
+            refused, found, more = self._server.call(
+                "exchange", worker, slot, token, want, queues, described, rows, lost or False, repeat=False
+            )
+        except AnswerLost:
+            self._lost[worker, slot] = token
+            raise
+        if lost is not None:
+            del self._lost[worker, slot]
+        leases = [lease_of(found[i], found[i + 1], found[i + 2], number) for i in range(0, len(found), 3)]
+        return Exchange(leases, [outcomes[place] for place in refused], bool(more))
+
+
+def _described(outcomes: Sequence[Outcome]) -> tuple[list[Any], list[Any]]:
+    """The rows of the statistics, and the outcomes as ``lua/settle.lua`` takes them."""
+    numbers: dict[stats.Key, int] = {}
+    described = []
+    for o in outcomes:
+        lease = o.lease
+        counted: tuple[int, int, int, int] = _NONE
+        if o.started:
+            (late_key, late), (run_key, run) = stats.measures(o)
+            late_row = numbers.setdefault(late_key, len(numbers) + 1)
+            counted = (late_row, late, numbers.setdefault(run_key, len(numbers) + 1), run)
+        described.append(
+            (ref_of(lease.ref), token_of(lease), int(o.kind), o.started, o.finished, o.due, blob(o.result),
+             blob(o.error), blob(o.progress), blob(o.log), *counted)
+        )  # fmt: skip
+    return list(numbers), described

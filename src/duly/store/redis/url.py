@@ -1,0 +1,54 @@
+"""What a ``redis://`` URL says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+from duly.errors import ConfigError
+
+SCHEMES = ("redis", "rediss", "unix")
+_OPTIONS = ("prefix", "timeout")
+_DRIVERS = ("db", "username", "password", "client_name", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile",
+            "ssl_cert_reqs", "ssl_check_hostname")  # fmt: skip
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a store is."""
+
+    driver: str  # the URL as the driver takes it
+    prefix: str  # of every key; the braces make it one hash slot
+    timeout: float  # seconds to wait for the server
+
+
+def parse(url: str) -> Place:
+    """The place of a ``redis://``, ``rediss://`` or ``unix://`` URL. Raises ConfigError."""
+    base, _, query = url.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name in options:
+        if name not in _OPTIONS and name not in _DRIVERS:
+            raise ConfigError(
+                f"store {hidden(url)!r}: no option {name!r}; known: {', '.join((*_OPTIONS, *_DRIVERS))}"
+            )
+    prefix, timeout = options.pop("prefix", ""), options.pop("timeout", "5")
+    if re.search(r"[{}\s]", prefix):
+        raise ConfigError(f"store {hidden(url)!r}: prefix={prefix!r} has a brace or a blank in it; letters will do")
+    if not re.fullmatch(r"\d+(\.\d+)?", timeout) or float(timeout) == 0:
+        raise ConfigError(f"store {hidden(url)!r}: timeout={timeout!r}; it takes a number of seconds")
+    driver = base + ("?" + urlencode(options) if options else "")
+    return Place(driver, "{duly:" + prefix + "}" if prefix else "{duly}", float(timeout))
+
+
+def hidden(url: str) -> str:
+    """A URL without its password, for messages."""
+    url = re.sub(r"(?<=://)([^/@:]*):[^/@]*(?=@)", r"\1:***", url)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
+
+
+def address(connection: Any) -> str:
+    """Where a connection of the driver leads, as people write it."""
+    path = getattr(connection, "path", None)
+    return str(path) if path else f"{connection.host}:{connection.port}"

@@ -1,0 +1,127 @@
+"""Wake-ups over PUBLISH and SUBSCRIBE: one connection a listener, whose socket is what is waited for.
+
+A message says nothing, so nothing is parsed: that bytes came is the wake-up. A connection that ended is a wake-up too
+(something may have been missed), and is made again by the next wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import ssl
+import time
+from typing import Any
+
+import redis.exceptions
+
+from duly.errors import StoreError, StoreUnavailable
+from duly.store.redis.server import Server
+from duly.store.wake import readable
+
+_NOTHING = (BlockingIOError, ssl.SSLWantReadError)
+_READ = 1 << 14  # bytes
+_PAUSE = 0.5  # seconds between two tries to connect again
+
+
+class WakeListener:
+    """See ``contract.Listener``.
+
+    1. Made, it has subscribed: whatever is published from then on wakes it.
+    2. ``wait``, ``poke`` and ``fileno`` until
+    3. ``close``.
+    """
+
+    def __init__(self, server: Server, channel: str) -> None:
+        """Raises StoreError if the server cannot be reached."""
+        self._server = server
+        self._channel = f"{server.place.prefix}:wake:{channel}"
+        self._selector = selectors.DefaultSelector()  # its descriptor is ready when one of these two is
+        self._mine, self._pokes = socket.socketpair()
+        self._mine.setblocking(False)
+        self._pokes.setblocking(False)
+        self._selector.register(self._mine, selectors.EVENT_READ)
+        self._driver: Any = None
+        self._socket: socket.socket | None = None
+        self._next_try = 0.0
+        self._pid = os.getpid()
+        self._closed = False
+        try:
+            self._subscribe()
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self, timeout: float) -> bool:
+        if self._closed:
+            return False
+        missed = self._socket is None and self._subscribe_again()
+        if not missed and not readable(self.fileno(), timeout):
+            return False
+        self._drain()
+        return True
+
+    def poke(self) -> None:
+        with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody waits
+            self._pokes.send(b"!")
+
+    def fileno(self) -> int:
+        return self._selector.fileno()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._leave()
+        self._selector.close()
+        self._mine.close()
+        self._pokes.close()
+
+    # -- the subscription ------------------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        driver = self._server.connect()
+        try:
+            driver.send_command("SUBSCRIBE", self._channel)
+            driver.read_response()  # that it is so
+        except (redis.exceptions.RedisError, OSError) as error:
+            driver.disconnect()
+            raise StoreUnavailable(f"wake-ups of {self._channel}: the server did not answer ({error})") from error
+        self._driver, self._socket = driver, driver._sock
+        self._socket.setblocking(False)
+        self._selector.register(self._socket, selectors.EVENT_READ)
+
+    def _subscribe_again(self) -> bool:
+        """Whether it listens again, and so may have missed something."""
+        if time.monotonic() < self._next_try:
+            return False
+        self._next_try = time.monotonic() + _PAUSE
+        try:
+            self._subscribe()
+        except (StoreError, OSError):
+            return False
+        return True
+
+    def _drain(self) -> None:
+        with contextlib.suppress(*_NOTHING):
+            while self._mine.recv(_READ):
+                pass
+        if self._socket is None:
+            return
+        try:
+            while self._socket.recv(_READ):
+                pass
+        except _NOTHING:
+            return
+        except OSError:
+            pass
+        self._leave()
+
+    def _leave(self) -> None:
+        driver, self._driver = self._driver, None
+        sock, self._socket = self._socket, None
+        if driver is None or sock is None or os.getpid() != self._pid:  # what a child closes, its parent still needs
+            return
+        self._selector.unregister(sock)
+        driver.disconnect()
