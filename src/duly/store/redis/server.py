@@ -78,8 +78,8 @@ class Server:
         found = script(name)
         instant = b"%d" % self._clock.now() if self._driven else b""
         words: list[str | bytes] = [self.place.prefix, instant, *arguments(parameters)]
-        answer = self._patiently(lambda connection: connection.run(found, words), repeat)
-        return answer[1:]  # type: ignore[no-any-return]
+        answer: list[Any] = self._patiently(lambda connection: self._timed(connection, found, words), repeat)
+        return answer[1:]
 
     def command(self, *words: str | bytes | int) -> Any:
         """Run one command, one that may be repeated."""
@@ -134,18 +134,22 @@ class Server:
         connection = self._open()
         try:
             connection.asked = True  # until it has answered, its next answer is to this
-            sent = time.monotonic_ns()
             answer = ask(connection)
-            received = time.monotonic_ns()
             connection.asked = False
-            connection.used = received
+            connection.used = time.monotonic_ns()
         except (OSError, hiredis.HiredisError) as error:
             self._drop()
             raise _Lost(f"store {self._where(connection)}: the server did not answer ({_said(error)})") from error
         if isinstance(answer, hiredis.ReplyError):
             raise self._explain(str(answer), connection)
-        if not self._driven and type(answer) is list:
-            self.clock.hear(answer[0], sent, received)
+        return answer
+
+    def _timed(self, connection: _Connection, found: Script, words: Sequence[str | bytes]) -> Any:
+        """Run a script, whose answer begins with the instant."""
+        sent = time.monotonic_ns()
+        answer = connection.run(found, words)
+        if type(answer) is list:
+            self.clock.hear(answer[0], sent, time.monotonic_ns())
         return answer
 
     def _explain(self, said: str, connection: _Connection) -> Exception:
