@@ -1,4 +1,4 @@
-"""The store contract on a Redis server; and that nothing is left of what was deleted."""
+"""The store contract on a Redis server; and after each test, that nothing is left of what was deleted."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import pytest
 from tests.servers.redis import RedisServer
 
 import duly.store
-from duly.clock import Clock
+from duly.clock import MICROS, Clock
+from duly.job import Filter
 from duly.store import Store
+from duly.testing.clock import ManualClock
 from duly.testing.conformance import StoreConformance
+
+DAY = 86_400 * MICROS
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +26,39 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 class TestRedis(StoreConformance):
+    server: RedisServer
+
     @pytest.fixture(autouse=True)
-    def _server(self, server: RedisServer) -> None:
+    def _on_a_server(self, server: RedisServer, clock: ManualClock, place: Path) -> Iterator[None]:
         self.server = server
+        yield
+        with_all_gone(self.make_store(clock, place), clock)
+        left = server.ask("KEYS", f"{{duly:{prefix(place)}}}*").splitlines()[1:]
+        assert [line for line in left if not line.startswith("$")] in ([], [f"{{duly:{prefix(place)}}}:meta"])
 
     def make_store(self, clock: Clock, place: Path) -> Store:
-        prefix = hashlib.sha1(str(place).encode()).hexdigest()[:12]
-        return duly.store.open(f"{self.server.url()}?prefix={prefix}", clock=clock)
+        return duly.store.open(f"{self.server.url()}?prefix={prefix(place)}", clock=clock)
+
+
+def prefix(place: Path) -> str:
+    return hashlib.sha1(str(place).encode()).hexdigest()[:12]
+
+
+def with_all_gone(store: Store, clock: ManualClock) -> None:
+    """Take back all that was set, end every job, and delete what has ended."""
+    for schedule in store.schedules():
+        if schedule.owner is None:
+            store.remove_schedule(schedule.name)
+        else:
+            store.declare_schedules(schedule.owner, [])
+    for limit in store.limits():
+        store.unset_limit(limit.scope, limit.name)
+    store.declare_limits([limit.name for limit in store.limits()], [])
+    for queue in store.paused():
+        store.resume(queue)
+    store.rescue(1, [worker.id for worker in store.workers()])
+    store.cancel(Filter())
+    clock.advance(10 * DAY / MICROS)
+    far = clock.now() + 10_000 * DAY  # some tests end jobs at instants of their own
+    store.prune(far, far, 1_000_000)
+    store.close()

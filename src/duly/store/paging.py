@@ -7,7 +7,7 @@ import difflib
 from duly.errors import ConfigError
 from duly.job import STATE_NAMES, Filter
 
-WAITING = frozenset({"scheduled", "queued", "retrying"})
+WAITING = frozenset({"scheduled", "held", "queued", "retrying"})
 FINAL = {"succeeded": 2, "failed": 3, "cancelled": 4, "uncertain": 5}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from duly.clock import MICROS, SYSTEM, Clock
-from duly.errors import DuplicateKey, StaleLease, StoreUnavailable
+from duly.errors import StaleLease, StoreUnavailable
 from duly.job import (
     Advance,
     Answer,
@@ -22,6 +22,8 @@ from duly.job import (
     Enqueued,
     Exchange,
     Filter,
+    Gate,
+    GateView,
     Job,
     Lease,
     Limit,
@@ -38,15 +40,14 @@ from duly.job import (
 )
 from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
 from duly.store.contract import Channel, Listener, Order
-from duly.store.redis import examining, looking, managing, messaging, recurring, syncing, workers
-from duly.store.redis.packing import blob, job_row, ref_of, token_of
+from duly.store.redis import examining, looking, managing, messaging, recurring, storing, syncing, workers
+from duly.store.redis.packing import blob, ref_of, token_of
 from duly.store.redis.running import Running
-from duly.store.redis.server import AnswerLost, Server
+from duly.store.redis.server import Server
 from duly.store.redis.url import hidden, parse
 from duly.store.redis.wake import WakeListener
 
 _MINUTE = 60 * MICROS
-_AT_ONCE = 1000  # jobs without keys that one script stores
 
 
 class RedisStore:
@@ -71,31 +72,8 @@ class RedisStore:
 
     # -- producing -------------------------------------------------------------------------------
 
-    def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        if not jobs:
-            return []
-        now = self.now()
-        rows = [job_row(job, now) for job in jobs]
-        if any(job.key is not None for job in jobs):
-            return self._enqueue(jobs, rows, keyed=True)
-        answers: list[Enqueued] = []
-        for first in range(0, len(jobs), _AT_ONCE):
-            some = slice(first, first + _AT_ONCE)
-            answers += self._enqueue(jobs[some], rows[some], keyed=False)
-        return answers
-
-    def _enqueue(self, jobs: Sequence[Job], rows: Sequence[object], keyed: bool) -> list[Enqueued]:
-        """One script. If its answer was lost it is repeated, and knows what it has stored itself."""
-        try:
-            found = self._server.call("enqueue", rows, keyed, False, repeat=False)
-        except AnswerLost:
-            found = self._server.call("enqueue", rows, keyed, True)
-        if found[0] is None:
-            raise DuplicateKey(found[1].decode(), found[2].decode())
-        return [
-            Enqueued(answer.decode(), False) if type(answer) is bytes else Enqueued(job.id, answer == 1)
-            for job, answer in zip(jobs, found[0], strict=True)
-        ]
+    def enqueue(self, jobs: Sequence[Job], gates: Sequence[Gate] = ()) -> list[Enqueued]:
+        return storing.enqueue(self._server, jobs, gates)
 
     # -- running: the hot path -------------------------------------------------------------------
 
@@ -274,6 +252,12 @@ class RedisStore:
 
     def results(self, ids: Sequence[str]) -> list[Result | None]:
         return looking.results(self._server, ids)
+
+    def members(self, gate: str) -> list[Result]:
+        return looking.members(self._server, gate)
+
+    def gates(self, ids: Sequence[str]) -> list[GateView | None]:
+        return looking.gates(self._server, ids)
 
     def counts(self) -> list[QueueCount]:
         return looking.counts(self._server)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from duly.job import COUNT_CAP, Attempt, Filter, JobView, Page, QueueCount, Result, Rollup
+from duly.job import COUNT_CAP, Attempt, Filter, GateView, JobView, Page, QueueCount, Result, Rollup
 from duly.store.contract import Order
 from duly.store.paging import FINAL, WAITING, check_states, cursor
 from duly.store.redis.packing import StateOf, attempt_of, ref_of, result_of, view_of, worker_of_attempt
@@ -161,7 +161,22 @@ def results(server: Server, ids: Sequence[str]) -> list[Result | None]:
 
 
 def _result(id: str, found: list[Any] | None) -> Result | None:
-    return None if found is None else result_of(id, found[0], found[1])
+    return None if found is None else result_of(id, *found)
+
+
+def members(server: Server, gate: str) -> list[Result]:
+    (found,) = server.call("members", gate)
+    return [result_of(id.decode(), *rest) for id, *rest in found]
+
+
+def gates(server: Server, ids: Sequence[str]) -> list[GateView | None]:
+    (found,) = server.call("gate_views", ids)
+    return [None if one is None else _gate(id, *one) for id, one in zip(ids, found, strict=True)]
+
+
+def _gate(id: str, size: int, left: int, failed: int, first: bytes | None, finished: int | None) -> GateView:
+    first_failed = None if first is None else first.decode()
+    return GateView(id=id, size=size, left=left, failed=failed, first_failed=first_failed, finished=finished)
 
 
 # -- sums ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from duly.job import Answer, Filter, Verdict
+from duly.job import Answer, Filter, State, Verdict
 from duly.store.paging import check_states
 from duly.store.redis.looking import batches, filter_of, refs_of
 from duly.store.redis.server import Server
@@ -37,13 +37,27 @@ def forget(server: Server, ids: Sequence[str]) -> int:
 
 def prune(server: Server, before: int, failed_before: int, limit: int) -> int:
     gone = 0
-    while gone < limit:
-        at_most = min(AT_ONCE, limit - gone)
-        (n,) = server.call("prune", before, failed_before, at_most)
-        gone += n
-        if n < at_most:
-            break
+    for state, until in (
+        (State.SUCCEEDED, before),
+        (State.CANCELLED, before),
+        (State.FAILED, failed_before),
+        (State.UNCERTAIN, failed_before),
+    ):
+        gone += _prune(server, state, until, limit - gone)
     server.call("prune_rest", before, failed_before)
+    return gone
+
+
+def _prune(server: Server, state: State, before: int, limit: int) -> int:
+    """Those that ended in one state."""
+    gone = passed = 0
+    while gone < limit:
+        look = min(AT_ONCE, limit - gone)
+        deleted, kept = server.call("prune", int(state), before, passed, look)
+        gone += deleted
+        passed += kept
+        if deleted + kept < look:
+            break
     return gone
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from duly.job import Attempt, Job, JobView, Kind, Lease, Result, State
+from duly.job import Attempt, Flag, Job, JobView, Kind, Lease, Result, State
 
 _HEAD = struct.Struct("<BBIdddHI")
 _STATE = struct.Struct("<BIIIBBII16sddIIII")
 _ATTEMPT = struct.Struct("<BIIIddII")
-KEYED = 1  # a mark in the head: the job has its key still
+KEYED, MEMBER, HELD = 1, 4, 8  # marks in the head: it has its key still, counts in gates, waits at one
 
 _NAMES = {int(kind): kind.name.lower() for kind in Kind}
 
@@ -30,6 +30,8 @@ class Rest(msgspec.Struct, array_like=True):
     headers: str | None  # JSON; text, because cmsgpack knows no bytes
     options: str | None
     limit_key: str | None
+    after: str | None  # the gate it is, or was, held at
+    gates: tuple[tuple[str, int], ...] | None  # that it is a member of, with its index in each
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -74,22 +76,24 @@ def body_of(job: Job, created: int) -> bytes:
     if type(args) is not bytes:
         raise TypeError(f"job {job.id}: its args are {type(args).__name__}, not bytes")
     head = _HEAD.pack(
-        KEYED if job.key is not None else 0,
+        KEYED * (job.key is not None) + MEMBER * bool(job.gates) + HELD * (job.after is not None),
         job.priority,
-        job.flags,
+        job.flags | Flag.MEMBER if job.gates else job.flags,
         job.due,
         math.inf if job.expires is None else job.expires,
         created,
         len(queue),
         len(args),
     )
-    rest = (job.id, job.task, job.key, _text(job.headers), _text(job.options), job.limit_key)
+    rest = (job.id, job.task, job.key, _text(job.headers), _text(job.options), job.limit_key, job.after,
+            job.gates or None)  # fmt: skip
     return b"".join((head, queue, args, _encode(rest)))
 
 
 def job_row(job: Job, created: int) -> tuple[object, ...]:
     """A job as ``lua/store.lua`` takes it."""
-    return (job.id, Blob(body_of(job, created)), job.queue, job.priority, job.due, job.key, job.on_conflict)
+    row = (job.id, Blob(body_of(job, created)), job.queue, job.priority, job.due, job.key, job.on_conflict)
+    return (*row, job.after, job.gates) if job.after is not None or job.gates else row
 
 
 def lease_of(ref: bytes, body: bytes, state: bytes, token: int) -> Lease:
@@ -205,15 +209,17 @@ def view_of(body: bytes, packed: bytes | None, lane: bytes | None, names: dict[i
         state=s.state, attempt=s.attempt, retries=s.retries, lost=s.lost, created=b.created, started=s.started,
         finished=s.finished, worker=names.get(s.worker), slot=s.slot, result=s.result, error=s.error,
         progress=s.progress, log=s.log, cancelling=s.cancel > 0 and s.state == State.RUNNING,
-        lane=lane.decode() if lane is not None else None, limit_key=b.rest.limit_key,
+        lane=lane.decode() if lane is not None else None, limit_key=b.rest.limit_key, after=b.rest.after,
+        held=bool(b.marks & HELD) and s.state == State.WAITING,
     )  # fmt: skip
 
 
-def result_of(id: str, due: int, packed: bytes | None) -> Result:
+def result_of(id: str, due: int, held: int, packed: bytes | None) -> Result:
     s = StateOf.read(packed)
     return Result(
-        id=id, state=s.state, attempt=s.attempt, due=due, result=s.result, error=s.error, progress=s.progress
-    )
+        id=id, state=s.state, attempt=s.attempt, due=due, result=s.result, error=s.error, progress=s.progress,
+        held=bool(held) and s.state == State.WAITING,
+    )  # fmt: skip
 
 
 def attempt_of(packed: bytes, names: dict[int, str]) -> Attempt:

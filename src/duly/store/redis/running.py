@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from duly.job import Exchange, Outcome
+from duly.errors import ConfigError
+from duly.job import Exchange, Outcome, Then
 from duly.store import stats
-from duly.store.redis.packing import blob, lease_of, ref_of, token_of
+from duly.store.redis.packing import blob, job_row, lease_of, ref_of, token_of
 from duly.store.redis.server import AnswerLost, Server
 
 Seat = tuple[int, int]  # worker, slot
@@ -32,22 +33,34 @@ class Running:
     ) -> Exchange:
         number = int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: unique with the job's ref
         token = f"{number:016x}"
-        rows, described = _described(outcomes)
+        rows, described = _described(outcomes, self._server.now())
         lost = self._lost.get((worker, slot))
         try:
-            refused, found, more = self._server.call(
+            answer = self._server.call(
                 "exchange", worker, slot, token, want, queues, described, rows, lost or False, repeat=False
             )
         except AnswerLost:
             self._lost[worker, slot] = token
             raise
+        if answer[0] is None:
+            raise no_gate(answer[1].decode())
+        refused, found, more = answer
         if lost is not None:
             del self._lost[worker, slot]
         leases = [lease_of(found[i], found[i + 1], found[i + 2], number) for i in range(0, len(found), 3)]
         return Exchange(leases, [outcomes[place] for place in refused], bool(more))
 
 
-def _described(outcomes: Sequence[Outcome]) -> tuple[list[Any], list[Any]]:
+def then_of(then: Then, now: int) -> tuple[object, ...]:
+    """What comes with an outcome, as ``lua/settle.lua`` takes it."""
+    return [job_row(job, now) for job in then.jobs], [(gate.id, gate.size) for gate in then.gates]
+
+
+def no_gate(id: str) -> ConfigError:
+    return ConfigError(f"gate {id!r}: no such gate; store it with, or before, the jobs that name it")
+
+
+def _described(outcomes: Sequence[Outcome], now: int) -> tuple[list[Any], list[Any]]:
     """The rows of the statistics, and the outcomes as ``lua/settle.lua`` takes them."""
     numbers: dict[stats.Key, int] = {}
     described = []
@@ -60,6 +73,6 @@ def _described(outcomes: Sequence[Outcome]) -> tuple[list[Any], list[Any]]:
             counted = (late_row, late, numbers.setdefault(run_key, len(numbers) + 1), run)
         described.append(
             (ref_of(lease.ref), token_of(lease), int(o.kind), o.started, o.finished, o.due, blob(o.result),
-             blob(o.error), blob(o.progress), blob(o.log), *counted)
+             blob(o.error), blob(o.progress), blob(o.log), *counted, o.then and then_of(o.then, now))
         )  # fmt: skip
     return list(numbers), described

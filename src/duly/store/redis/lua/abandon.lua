@@ -1,4 +1,4 @@
--- include: keys records jobs losing
+-- include: keys records jobs store deleting gates losing
 -- An executor died. A = {worker, slot, ids of jobs that had started, the reason (a blob), max_lost}. Answers {now, for
 -- each of its jobs: id, task, queue, state, lost}.
 
@@ -13,5 +13,6 @@ if #rescued > 0 then
     wake('work')
     wake('results')
 end
+count_ends()
 wake_up()
 return {now, rescued}

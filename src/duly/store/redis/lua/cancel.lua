@@ -1,4 +1,4 @@
--- include: keys records jobs filter picking
+-- include: keys records jobs store deleting gates filter picking
 -- End what waits, and ask to stop what runs. A = {..., 1 or 2 (to be killed)} (see picking.lua). Answers {now, answers}.
 
 local answers = pick(function(ref, body, s)
@@ -13,5 +13,6 @@ local answers = pick(function(ref, body, s)
     end
     return 'too late'
 end)
+count_ends()
 wake_up()
 return {now, answers}

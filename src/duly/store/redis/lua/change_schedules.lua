@@ -1,4 +1,4 @@
--- include: keys records jobs rules recurring
+-- include: keys records jobs store deleting gates rules recurring
 -- Store, change and remove schedules. A = {seen, steps}; seen: name and record (a blob), or false, of all that it was decided by.
 -- Steps: {"put", name, owner or false, paused, next or false, last or false, overlap, JSON, why its occurrences ahead are
 -- withdrawn or false, whether next goes back to the first of these}; {"delete", name, why}; {"rules"} if an overlap
@@ -25,5 +25,6 @@ end
 function steps.rules() rules_changed() end
 
 for _, step in ipairs(A[2]) do steps[step[1]](unpack(step, 1, 10)) end
+count_ends()
 wake_up()
 return {now, 1}

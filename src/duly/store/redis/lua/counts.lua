@@ -10,7 +10,7 @@ for _, member in ipairs(redis.call('SMEMBERS', key('levels'))) do
     local first = tonumber(redis.call('ZRANGE', name, 0, 0, 'WITHSCORES')[2])
     if priority == 'p' then
         levels[#levels + 1] = {queue, math.min(cap, redis.call('ZCARD', name)), 0, first}
-    else
+    elseif priority ~= 'h' then
         local ready = redis.call('ZCOUNT', name, '-inf', text)
         local scheduled = redis.call('ZCARD', name) - ready
         levels[#levels + 1] = {queue, math.min(cap, ready), math.min(cap, scheduled), first <= now and first or false}

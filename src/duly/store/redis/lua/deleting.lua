@@ -19,16 +19,47 @@ local function forget_ages(blocks)
     end
 end
 
--- Delete these jobs, whose bodies and states are given.
+-- A gate goes with the last of its jobs.
+local function leave_gates(ref, body)
+    local rest, gates = rest_of(body), {}
+    for _, membership in ipairs(rest[8] or {}) do
+        gates[#gates + 1] = membership[1]
+        redis.call('HDEL', key('members:' .. membership[1]), membership[2])
+    end
+    if rest[7] then
+        gates[#gates + 1] = rest[7]
+        redis.call('SREM', key('after:' .. rest[7]), ref)
+    end
+    for _, gate in ipairs(gates) do
+        if redis.call('EXISTS', key('members:' .. gate), key('after:' .. gate)) == 0 then
+            redis.call('HDEL', key('gates'), gate)
+        end
+    end
+end
+
+-- Whether a job is held at a gate, or was let through and has not ended, of which this one is a member.
+local function is_needed(body)
+    for _, membership in ipairs(is_member(body) and rest_of(body)[8] or {}) do
+        for _, ref in ipairs(redis.call('SMEMBERS', key('after:' .. membership[1]))) do
+            local packed = redis.call('HGET', key('state'), ref)
+            if not packed or struct.unpack('<B', packed) < SUCCEEDED then return true end
+        end
+    end
+    return false
+end
+
+-- Delete these jobs, whose bodies and states (false: none) are given.
 local function delete(refs, bodies, states)
     if #refs == 0 then return end
     local ids, gone, blocks, occurrences = {}, {}, {}, redis.call('EXISTS', key('occurrence-of')) == 1
     for i, ref in ipairs(refs) do
-        local id = rest_of(bodies[i])[1]
+        local rest = rest_of(bodies[i])
+        local id = rest[1]
         ids[i] = id
+        if rest[7] or rest[8] then leave_gates(ref, bodies[i]) end
         gone[#gone + 1], gone[#gone + 2] = key('history:' .. ref), key('effects:' .. ref)
         blocks[math.floor(tonumber(ref) / 256)] = true
-        redis.call('ZREM', key('done:' .. struct.unpack('<B', states[i])), ref)
+        if states[i] then redis.call('ZREM', key('done:' .. struct.unpack('<B', states[i])), ref) end
         if occurrences then forget_occurrence(id) end
     end
     each('HDEL', key('jobs'), refs)

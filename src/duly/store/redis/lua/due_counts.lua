@@ -4,7 +4,7 @@
 local edges, cap, found = A[1], A[2], {}
 for _, member in ipairs(redis.call('SMEMBERS', key('levels'))) do
     local priority, queue = string.sub(member, 1, 1), string.sub(member, 2)
-    if priority ~= 'p' then
+    if tonumber(priority) then
         local name, counts = key('due:' .. priority .. ':' .. queue), {}
         for i = 1, #edges - 1 do
             local from, to = string.format('%.0f', edges[i]), '(' .. string.format('%.0f', edges[i + 1])

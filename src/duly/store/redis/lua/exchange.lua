@@ -1,10 +1,16 @@
--- include: keys records jobs lanes due settle
+-- include: keys records jobs store deleting gates lanes due settle
 -- Settle outcomes, then reserve. A = {worker, slot, token, want, queues, outcomes, rows of statistics, token of an
--- exchange of this seat whose answer was lost, or false}. Answers {now, places of the refused, leases, more}, leases
+-- exchange of this seat whose answer was lost, or false}. Answers {now, false, gate} and does nothing if what comes with
+-- an outcome names a gate that is nowhere, else {now, places of the refused, leases, more}, leases
 -- being ref, body, state for each. More: nothing was found, but not everything was looked at.
 
 local worker, slot, token, want, queues, outcomes, rows, lost = unpack(A, 1, 8)
 local ASIDE_AT_ONCE, FETCH = 500, 100
+
+for _, o in ipairs(outcomes) do
+    local unknown = o[15] and unknown_gate(o[15][1], o[15][2])
+    if unknown then return {now, false, unknown} end
+end
 
 -- First a command that a full memory does not refuse; then none of this script is: a worker can always settle.
 redis.call('ZREM', key('opens'), '')
@@ -18,13 +24,16 @@ if lost then
 end
 
 local refused = {}
-if #outcomes > 0 then refused = settle(outcomes, rows) end
+if #outcomes > 0 then
+    refused = settle(outcomes, rows)
+    count_ends()
+end
 
 local leases = {}
 local function take(refs, names, bodies, states, counted)
     local written, held, by_level = {}, {}, {}
     for i, ref in ipairs(refs) do
-        local packed, marks = states[i], bit.band(struct.unpack('<B', bodies[i]), KEYED) + (counted[i] and HOLDS or 0)
+        local packed, marks = states[i], bit.band(struct.unpack('<B', bodies[i]), KEYED + MEMBER) + (counted[i] and HOLDS or 0)
         if packed then
             local _, attempt, retries, lost_ = struct.unpack(STATE, packed)
             packed = struct.pack(STATE_FIXED, RUNNING, attempt + 1, retries, lost_, 0, marks, worker, slot, token, now, 0) ..
@@ -92,6 +101,9 @@ local function reserve()
 end
 
 local more = false
-if want > 0 and redis.call('ZSCORE', key('alive'), worker) then more = reserve() end
+if want > 0 and redis.call('ZSCORE', key('alive'), worker) then
+    more = reserve()
+    count_ends()
+end
 wake_up()
 return {now, refused, leases, more and 1 or 0}

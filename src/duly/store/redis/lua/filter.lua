@@ -4,8 +4,9 @@
 local FINAL_NAMES = {[RUNNING] = 'running', [SUCCEEDED] = 'succeeded', [FAILED] = 'failed',
     [CANCELLED] = 'cancelled', [UNCERTAIN] = 'uncertain'}
 
-local function state_name(state, attempt, due)
+local function state_name(state, attempt, due, held)
     if state ~= WAITING then return FINAL_NAMES[state] end
+    if held then return 'held' end
     if attempt > 0 then return 'retrying' end
     return due > now and 'scheduled' or 'queued'
 end
@@ -46,7 +47,7 @@ local function matches(filter, body, packed)
     if filter.states then
         local state, attempt = WAITING, 0
         if packed then state, attempt = struct.unpack('<BI4', packed) end
-        if not filter.states[state_name(state, attempt, due)] then return false end
+        if not filter.states[state_name(state, attempt, due, bit.band(marks, HELD) > 0)] then return false end
     end
     if filter.queues and not filter.queues[queue_of(body)] then return false end
     if filter.prefix or filter.task or filter.key then

@@ -9,7 +9,7 @@ local function index(queue, priority, pairs_, earliest)
     local first = redis.call('ZRANGE', name, 0, 0, 'WITHSCORES')
     each('ZADD', name, pairs_)
     if not first[1] then redis.call('SADD', key('levels'), priority .. queue) end
-    if priority ~= 'p' and earliest <= now + WAKE_AHEAD and (not first[1] or earliest < tonumber(first[2])) then
+    if tonumber(priority) and earliest <= now + WAKE_AHEAD and (not first[1] or earliest < tonumber(first[2])) then
         wake('work')
     end
 end
@@ -24,18 +24,26 @@ local function lane_member(priority, due, ref) return string.format('%d%019.0f',
 
 -- A waiting job leaves wherever it waits.
 local function leave_index(ref, body)
-    local _, priority, _, due, expires = struct.unpack(HEAD, body)
+    local marks, priority, _, due = struct.unpack(HEAD, body)
+    if bit.band(marks, HELD) > 0 then
+        redis.call('ZREM', key('aside-expires'), ref)
+        return unindex(queue_of(body), 'h', {ref})
+    end
     local lane = redis.call('HGET', key('lane-of'), ref)
     if not lane then return unindex(queue_of(body), priority, {ref}) end
     redis.call('HDEL', key('lane-of'), ref)
     redis.call('ZREM', key('lane:' .. lane), lane_member(priority, due, ref))
-    redis.call('ZREM', key('parked-expires'), ref)
+    redis.call('ZREM', key('aside-expires'), ref)
     unindex(queue_of(body), 'p', {ref})
 end
 
 local function enter_index(ref, body)
-    local _, priority, _, due = struct.unpack(HEAD, body)
-    index(queue_of(body), priority, {due, ref}, due)
+    local marks, priority, flags, due, expires = struct.unpack(HEAD, body)
+    if bit.band(marks, HELD) == 0 then return index(queue_of(body), priority, {due, ref}, due) end
+    index(queue_of(body), 'h', {due, ref}, due)
+    if expires < math.huge and bit.band(flags, FROM_RELEASE) == 0 then
+        redis.call('ZADD', key('aside-expires'), expires, ref)
+    end
 end
 
 local function set_body(ref, body) redis.call('HSET', key('jobs'), ref, body) end
@@ -72,8 +80,11 @@ local function leave_seat(ref, s)
     s.marks = bit.band(s.marks, bit.bnot(HOLDS))
 end
 
+local ends = {} -- refs of members that have ended, for gates.lua to count
+
 -- The job has ended as s says; it waits nowhere and sits nowhere.
 local function ended(ref, body, s)
+    if is_member(body) then ends[#ends + 1] = ref end
     write_state(ref, s)
     redis.call('ZADD', key('done:' .. s.state), s.finished, ref)
     if bit.band(struct.unpack('<B', body), KEYED) > 0 then free_key(ref, body) end

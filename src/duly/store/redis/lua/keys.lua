@@ -14,10 +14,16 @@
 --   ages                 zset               the blocks of 256 refs in which there are jobs, to list them by age
 --   due:PRIORITY:QUEUE   zset ref by due    what waits; one key for each queue and priority in use (a level)
 --   due:p:QUEUE          zset ref by due    what is due and held back by a limit (parked)
+--   due:h:QUEUE          zset ref by due    what is held at a gate
 --   levels               set                PRIORITY .. QUEUE of each of these
+--   aside-expires        zset ref by expires of what is parked or held
 --   done:STATE           zset ref by finished
 --   history:REF          list               ended attempts but the last (ATTEMPT below)
 --   effects:REF          hash key: value
+-- Gates
+--   gates                hash id: MessagePack (size, left, failed, id of the first failed, finished)
+--   members:GATE         hash index: MessagePack (ref, 1 succeeded, 2 ended otherwise, 0 neither)
+--   after:GATE           set ref            jobs that are, or were, held there
 -- Workers
 --   workers              hash id: JSON of job.WorkerInfo
 --   alive                zset id by the end of its lease
@@ -32,7 +38,6 @@
 --   rules                MessagePack of what of both is in force; none if nothing is
 --   lane:LANE            zset               parked jobs, best first: members (9 - priority), due, ref; no scores
 --   lane-of              hash ref: lane
---   parked-expires       zset ref by expires
 --   tats                 hash lane: from when on its rate allows the next start
 --   opens                zset lane by when to look at its parked jobs again
 --   holding:LANE         set ref            running jobs that count against its concurrency
@@ -64,11 +69,12 @@ end
 
 -- job.State and job.Kind
 local WAITING, RUNNING, SUCCEEDED, FAILED, CANCELLED, UNCERTAIN = 0, 1, 2, 3, 4, 5
-local RETRY, RELEASED, LOST, POSTPONED = 6, 7, 8, 9
+local RETRY, RELEASED, LOST, POSTPONED, REPLACED = 6, 7, 8, 9, 10
 -- job.Flag
-local AT_MOST_ONCE, OVERLAP_SKIP, OVERLAP_QUEUE = 1, 4, 8
--- marks: what a settle has to look after, so that it need not read the body of every job
-local KEYED, HOLDS = 1, 2
+local AT_MOST_ONCE, OVERLAP_SKIP, OVERLAP_QUEUE, ON_FAILURE, FROM_RELEASE, COUNTS = 1, 4, 8, 16, 32, 64
+-- marks, of bodies and of states: it has its key; it counts in lanes (states only); it is a member of gates; its gate has
+-- not let it through (bodies only). A settle reads the body of those jobs only whose marks it has to look after.
+local KEYED, HOLDS, MEMBER, HELD = 1, 2, 4, 8
 
 -- marks, priority, flags, due, expires (infinity: never), created, bytes of queue, bytes of args
 local HEAD, HEAD_BYTES = '<BBI4dddI2I4', 36

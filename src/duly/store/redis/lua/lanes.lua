@@ -117,7 +117,7 @@ function Gates:park(ref, body, lane)
     leave_index(ref, body)
     redis.call('HSET', key('lane-of'), ref, lane)
     redis.call('ZADD', key('lane:' .. lane), 0, lane_member(priority, due, ref))
-    if expires < math.huge then redis.call('ZADD', key('parked-expires'), expires, ref) end
+    if expires < math.huge then redis.call('ZADD', key('aside-expires'), expires, ref) end
     index(queue_of(body), 'p', {due, ref}, due)
     local tat = self.tats[lane] or 0
     local opens, before = tat > now and tat or now + AGAIN, redis.call('ZSCORE', key('opens'), lane)

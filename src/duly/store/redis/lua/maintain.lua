@@ -1,8 +1,8 @@
--- include: keys records jobs lanes
--- End parked jobs that expired, for they would hold their keys for as long as their lanes are shut; look again at lanes
--- whose time a clock that was ahead has set. A = {}. Answers {now, 1 if there is more to do}.
+-- include: keys records jobs store deleting gates lanes
+-- End jobs that expired while they were parked or held, for they would keep their keys for as long as that lasts; look
+-- again at lanes whose time a clock that was ahead has set. A = {}. Answers {now, 1 if there is more to do}.
 
-local refs = redis.call('ZRANGEBYSCORE', key('parked-expires'), '-inf', now, 'LIMIT', 0, JOBS_AT_ONCE)
+local refs = redis.call('ZRANGEBYSCORE', key('aside-expires'), '-inf', now, 'LIMIT', 0, JOBS_AT_ONCE)
 for _, ref in ipairs(refs) do
     local body, s = read(ref)
     end_waiting(ref, body, s, 'expired before it could start')
@@ -14,5 +14,6 @@ end
 local late = redis.call('ZRANGEBYSCORE', key('opens'), '(' .. string.format('%.0f', now + longest), '+inf')
 for _, lane in ipairs(late) do set_opens(lane, 0) end
 if #refs + #late > 0 then wake('work') end
+count_ends()
 wake_up()
 return {now, #refs == JOBS_AT_ONCE and 1 or 0}

@@ -12,10 +12,12 @@ end
 
 local answers = pick(function(ref, body, s)
     if s.state ~= WAITING then return 'too late' end
-    local _, _, _, due, expires = struct.unpack(HEAD, body)
+    local _, _, flags, due, expires = struct.unpack(HEAD, body)
     leave_index(ref, body)
     body = with_queue_and_args(body, new_queue or nil, new_args or nil)
-    body = with_head(body, {due = new_due or due, expires = new_expires(due, expires), priority = new_priority or nil})
+    if new_due then flags = bit.band(flags, bit.bnot(FROM_RELEASE)) end
+    body = with_head(body, {due = new_due or due, expires = new_expires(due, expires), priority = new_priority or nil,
+        flags = flags})
     set_body(ref, body)
     enter_index(ref, body)
     return 'moved'

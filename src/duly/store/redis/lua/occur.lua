@@ -16,7 +16,7 @@ local function occur(name, occurrences)
         end
     end
     local stored = 0
-    for _, answer in ipairs(store_all(fresh)) do stored = stored + answer end
+    for _, answer in ipairs((store_all(fresh))) do stored = stored + answer end
     return stored
 end
 

@@ -1,12 +1,18 @@
 -- include: keys records deleting
--- Delete old jobs. A = {before, before (failed and uncertain ones), how many at most}. Answers {now, how many}.
+-- Delete old jobs that ended in one state. A = {state, before, how many to pass over, how many to look at}. Answers {now, how
+-- many were deleted, how many are needed by others and stay}.
 
-local found = {}
-local before = {[SUCCEEDED] = A[1], [CANCELLED] = A[1], [FAILED] = A[2], [UNCERTAIN] = A[2]}
-for _, state in ipairs({SUCCEEDED, CANCELLED, FAILED, UNCERTAIN}) do
-    local old = redis.call('ZRANGEBYSCORE', key('done:' .. state), '-inf', '(' .. string.format('%.0f', before[state]),
-        'LIMIT', 0, A[3] - #found)
-    for _, ref in ipairs(old) do found[#found + 1] = ref end
+local name, before = key('done:' .. A[1]), '(' .. string.format('%.0f', A[2])
+local refs, bodies, states, kept = {}, {}, {}, 0
+local found = redis.call('ZRANGEBYSCORE', name, '-inf', before, 'LIMIT', A[3], A[4])
+local all_bodies, all_states = each('HMGET', key('jobs'), found), each('HMGET', key('state'), found)
+for i, ref in ipairs(found) do
+    if is_needed(all_bodies[i]) then
+        kept = kept + 1
+    else
+        local n = #refs + 1
+        refs[n], bodies[n], states[n] = ref, all_bodies[i], all_states[i]
+    end
 end
-delete(found, each('HMGET', key('jobs'), found), each('HMGET', key('state'), found))
-return {now, #found}
+delete(refs, bodies, states)
+return {now, #refs, kept}

@@ -7,7 +7,7 @@ local function queue_of(body)
     return string.sub(body, HEAD_BYTES + 1, HEAD_BYTES + bytes)
 end
 
--- id, task, key, headers, options, limit_key
+-- id, task, key, headers, options, limit_key, after, gates
 local function rest_of(body)
     local _, _, _, _, _, _, queue, args = struct.unpack(HEAD, body)
     return cmsgpack.unpack(string.sub(body, HEAD_BYTES + queue + args + 1))
@@ -16,8 +16,8 @@ end
 -- A body with other values in its head.
 local function with_head(body, changes)
     local marks, priority, flags, due, expires, created, queue, args = struct.unpack(HEAD, body)
-    return struct.pack(HEAD, changes.marks or marks, changes.priority or priority, flags, changes.due or due,
-        changes.expires or expires, created, queue, args) .. string.sub(body, HEAD_BYTES + 1)
+    return struct.pack(HEAD, changes.marks or marks, changes.priority or priority, changes.flags or flags,
+        changes.due or due, changes.expires or expires, created, queue, args) .. string.sub(body, HEAD_BYTES + 1)
 end
 
 local function with_queue_and_args(body, new_queue, new_args)
@@ -27,6 +27,9 @@ local function with_queue_and_args(body, new_queue, new_args)
     return struct.pack(HEAD, marks, priority, flags, due, expires, created, #new_queue, #new_args) ..
         new_queue .. new_args .. string.sub(body, HEAD_BYTES + queue + args + 1)
 end
+
+local function is_held(body) return bit.band(struct.unpack('<B', body), HELD) > 0 end
+local function is_member(body) return bit.band(struct.unpack('<B', body), MEMBER) > 0 end
 
 -- A state as a table; that of a job that was never reserved if there is none.
 local function state_of(packed)

@@ -1,8 +1,10 @@
--- include: keys records jobs filter picking
+-- include: keys records jobs store deleting gates filter picking
 -- Put what has ended back to waiting, due now. A as in picking.lua. Answers {now, answers}.
 
 local answers = pick(function(ref, body, s)
     if s.state < SUCCEEDED then return 'too late' end
+    local verdict = retry_held(ref, body, s)
+    if verdict then return verdict end
     local unique = bit.band(struct.unpack('<B', body), KEYED) > 0 and rest_of(body)[3]
     if unique and redis.call('HEXISTS', key('keys'), unique) == 1 then return 'key taken' end
     if s.started > 0 then
@@ -15,10 +17,12 @@ local answers = pick(function(ref, body, s)
     if unique then redis.call('HSET', key('keys'), unique, ref) end
     s.state, s.retries, s.lost, s.cancel, s.started, s.finished = WAITING, 0, 0, 0, 0, 0
     s.result, s.error, s.progress, s.log = false, false, false, false
-    body = with_head(body, {due = now, expires = math.huge})
+    local marks = struct.unpack('<B', body)
+    body = with_head(body, {due = now, expires = math.huge, marks = bit.band(marks, bit.bnot(HELD))})
     set_body(ref, body)
     write_state(ref, s)
     enter_index(ref, body)
+    if is_member(body) then take_back(ref) end
     return 'retried'
 end)
 wake('work')

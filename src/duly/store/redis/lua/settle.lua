@@ -1,11 +1,24 @@
--- Outcomes of attempts. Each: ref, token, kind, started, finished, due, result, error, progress, log (blobs), and for the
--- statistics: number of a row, lateness, number of a row, runtime. Rows: minute, queue, task, outcome, measure, bucket;
+-- Outcomes of attempts. Each: ref, token, kind, started, finished, due, result, error, progress, log (blobs), for the statistics
+-- number of a row, lateness, number of a row, runtime, and what comes with it: jobs (as in store.lua) and gates. Rows: minute, queue, task, outcome, measure, bucket;
 -- number 0: none.
+
+-- The job goes on as another, unless it was asked to cancel meanwhile.
+local function replace(ref, body, s, o)
+    record(ref, s.attempt, REPLACED, s.worker, s.slot, o[4], o[5], false, blob(o[10]))
+    leave_seat(ref, s)
+    s.started, s.error, s.progress, s.log, s.retries, s.lost = 0, false, false, false, 0, 0
+    if s.cancel > 0 then
+        s.state, s.finished = CANCELLED, o[5]
+        return ended(ref, body, s)
+    end
+    store_then(o[15], {id = rest_of(body)[1], ref = ref, body = body, state = s})
+end
 
 -- A retry or a postponed attempt: the job waits again, unless it was asked to cancel meanwhile.
 local function give_back(ref, s, o)
     local body = redis.call('HGET', key('jobs'), ref)
     if o[3] == RELEASED then return release(ref, body, s) end
+    if o[3] == REPLACED then return replace(ref, body, s, o) end
     record(ref, s.attempt, o[3], s.worker, s.slot, o[4], o[5], blob(o[8]), blob(o[10]))
     leave_seat(ref, s)
     body = with_head(body, {due = o[6]})
@@ -35,12 +48,13 @@ function Finals:add(ref, packed, o)
     local states, done, held = self.states, self.done[o[3]] or {}, self.held[worker] or {}
     self.done[o[3]], self.held[worker] = done, held
     states[#states + 1] = ref
-    states[#states + 1] = struct.pack(STATE, o[3], attempt, retries, lost, 0, bit.band(marks, KEYED), worker, slot,
+    states[#states + 1] = struct.pack(STATE, o[3], attempt, retries, lost, 0, bit.band(marks, KEYED + MEMBER), worker, slot,
         token, o[4], o[5], optional(result), optional(error), optional(progress), optional(log)) ..
         (result or '') .. (error or '') .. (progress or '') .. (log or '')
     done[#done + 1], done[#done + 2] = o[5], ref
     held[#held + 1] = ref
     if bit.band(marks, KEYED) > 0 then self.keyed[#self.keyed + 1] = ref end
+    if bit.band(marks, MEMBER) > 0 then ends[#ends + 1] = ref end
 end
 
 function Finals:write()
@@ -71,13 +85,16 @@ local function settle(outcomes, rows)
         if state ~= RUNNING or token ~= o[2] or settled[ref] then
             refused[#refused + 1] = i - 1
         else
-            settled[ref] = true
+            settled[ref] = i
             if o[3] <= UNCERTAIN then finals:add(ref, packed, o) else give_back(ref, state_of(packed), o) end
             add_up(rows, sums, o[11], o[12])
             add_up(rows, sums, o[13], o[14])
         end
     end
     finals:write()
+    for i, o in ipairs(outcomes) do
+        if o[15] and o[3] <= UNCERTAIN and settled[o[1]] == i then store_then(o[15]) end
+    end
     for number, sum in pairs(sums) do
         local row = rows[number]
         roll(row[1], cmsgpack.pack({unpack(row, 2, 6)}), sum[1], sum[2])
