@@ -37,6 +37,7 @@ def filter_of(which: Filter) -> dict[str, object]:
         "due_from": which.due_from,
         "due_before": which.due_before,
         "key": which.key,
+        "after": which.after,
     }
     if which.states is not None:
         wanted["states"] = dict.fromkeys(which.states, True)
@@ -60,9 +61,9 @@ def page(server: Server, names: Names, which: Filter, order: Order, after: str |
 def _first(server: Server, which: Filter, order: Order, start: tuple[int, int] | None, limit: int) -> list[Found]:
     """The first so many that match, beyond ``start``, by the cheapest road."""
     states = set(which.states or ())
-    if which.ids is not None or states == {"running"}:
-        matching = _named(server, which) if which.ids is not None else _running(server, which)
-        return _sorted(matching, order, start, limit)
+    few = _few(server, which, states)
+    if few is not None:
+        return _sorted(few, order, start, limit)
     if order == "due" and not (states and states <= WAITING):  # no index has them all
         matching = ((due, ref) for _, ref, due in _walk(server, "age", which, None))
         return _sorted(matching, order, start, limit)
@@ -73,8 +74,9 @@ def _first(server: Server, which: Filter, order: Order, start: tuple[int, int] |
 def refs_of(server: Server, which: Filter) -> list[str]:
     """Every job that matches, each once."""
     states = set(which.states or ())
-    if states == {"running"}:
-        return [ref for _, ref in _running(server, which)]
+    few = _few(server, which, states)
+    if few is not None:
+        return [ref for _, ref in few]
     kind = "due" if states and states <= WAITING else "done" if states and states <= FINAL.keys() else "age"
     return list(dict.fromkeys(ref for _, ref, _ in _walk(server, kind, which, None)))
 
@@ -93,18 +95,17 @@ def _walk(server: Server, kind: str, which: Filter, start: tuple[int, int] | Non
         ref = last.decode()
 
 
-def _named(server: Server, which: Filter) -> Iterator[Found]:
+def _few(server: Server, which: Filter, states: set[str]) -> list[Found] | None:
+    """(due, ref) of all that match, where they can only be few: named, running, or after one gate. None: they may be
+    many."""
     wanted = filter_of(which)
-    for some in batches(iter(dict.fromkeys(which.ids or ())), _STRETCH):
-        yield from _pairs(server.call("match", some, wanted)[0])
-
-
-def _running(server: Server, which: Filter) -> Iterator[Found]:
-    return _pairs(server.call("match", False, filter_of(which))[0])
-
-
-def _pairs(found: list[Any]) -> Iterator[Found]:
-    return ((found[i + 1], found[i].decode()) for i in range(0, len(found), 2))
+    if which.ids is not None:
+        parts = [server.call("match", "ids", wanted, some) for some in batches(iter(which.ids), _STRETCH)]
+    elif which.after is not None or states == {"running"}:
+        parts = [server.call("match", "running" if which.after is None else "after", wanted)]
+    else:
+        return None
+    return list({(found[i + 1], found[i].decode()): None for (found,) in parts for i in range(0, len(found), 2)})
 
 
 def _sorted(matching: Iterable[Found], order: Order, start: tuple[int, int] | None, limit: int) -> list[Found]:

@@ -210,7 +210,7 @@ def view_of(body: bytes, packed: bytes | None, lane: bytes | None, names: dict[i
         finished=s.finished, worker=names.get(s.worker), slot=s.slot, result=s.result, error=s.error,
         progress=s.progress, log=s.log, cancelling=s.cancel > 0 and s.state == State.RUNNING,
         lane=lane.decode() if lane is not None else None, limit_key=b.rest.limit_key, after=b.rest.after,
-        held=bool(b.marks & HELD) and s.state == State.WAITING,
+        held=bool(b.marks & HELD) and s.state == State.WAITING, gates=b.rest.gates or (),
     )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 -- Which jobs a job.Filter means. As a table: prefix, states {name: true}, queues {name: true}, task (a glob), due_from,
--- due_before, key; absent fields match every job.
+-- due_before, key, after; absent fields match every job.
 
 local FINAL_NAMES = {[RUNNING] = 'running', [SUCCEEDED] = 'succeeded', [FAILED] = 'failed',
     [CANCELLED] = 'cancelled', [UNCERTAIN] = 'uncertain'}
@@ -50,11 +50,12 @@ local function matches(filter, body, packed)
         if not filter.states[state_name(state, attempt, due, bit.band(marks, HELD) > 0)] then return false end
     end
     if filter.queues and not filter.queues[queue_of(body)] then return false end
-    if filter.prefix or filter.task or filter.key then
+    if filter.prefix or filter.task or filter.key or filter.after then
         local rest = rest_of(body)
         if filter.prefix and string.sub(rest[1], 1, #filter.prefix) ~= filter.prefix then return false end
         if filter.task and not is_like(rest[2], filter.task) then return false end
         if filter.key and (bit.band(marks, KEYED) == 0 or rest[3] ~= filter.key) then return false end
+        if filter.after and rest[7] ~= filter.after then return false end
     end
     return true
 end

@@ -164,17 +164,20 @@ local function attach(stored, gates)
     end
 end
 
--- The running job goes on as another: the row of it (as in store.lua) says as what. Its id, its key and what it is a
--- member of stay.
+-- The running job goes on as another: the row of it (as in store.lua) says as what. Its id and its key stay, and what it
+-- is a member of; what the other is a member of is added.
 local function become(ref, body, s, job)
     local successor, old, new = blob(job[2]), rest_of(body), rest_of(blob(job[2]))
     local marks, _, flags = struct.unpack(HEAD, body)
     local new_marks, _, new_flags, _, _, _, queue, args = struct.unpack(HEAD, successor)
+    local gates = old[8] or {}
+    for _, membership in ipairs(new[8] or {}) do gates[#gates + 1] = membership end
     if old[7] then redis.call('SREM', key('after:' .. old[7]), ref) end
-    local text = '\152' .. cmsgpack.pack(old[1], new[2], old[3], new[4], new[5], new[6], new[7], old[8]) -- 8 values
+    local text = '\152' .. cmsgpack.pack(old[1], new[2], old[3], new[4], new[5], new[6], new[7],
+        #gates > 0 and gates or nil) -- a list of 8
     successor = with_head(string.sub(successor, 1, HEAD_BYTES + queue + args) .. text, {
-        marks = bit.band(marks, KEYED + MEMBER) + bit.band(new_marks, HELD),
-        flags = bit.band(flags, COUNTS) + bit.band(new_flags, bit.bnot(COUNTS)),
+        marks = bit.bor(bit.band(marks, KEYED + MEMBER), bit.band(new_marks, MEMBER + HELD)),
+        flags = bit.bor(bit.band(flags, COUNTS), new_flags),
     })
     redis.call('DEL', key('effects:' .. ref))
     set_body(ref, successor)
@@ -263,6 +266,6 @@ local function store_then(then_, replaced)
     attach(stored, then_[2])
     if replaced then
         become(replaced.ref, replaced.body, replaced.state, replaced.job)
-        attach({{replaced.ref, {[8] = replaced.job[8]}}}, {})
+        attach({{replaced.ref, replaced.job}}, {})
     end
 end

@@ -1,12 +1,14 @@
 -- include: keys records filter
--- Of jobs named by id, or of those that run (A[1] is false), those that match. A = {ids, filter}. Answers {now, ref and
--- due of each}.
+-- Of the jobs named by id, of those that run or of those that are after a gate, those that match. A = {"ids" or "running" or
+-- "after", filter, ids}. Answers {now, ref and due of each}.
 
 local refs, found = {}, {}
-if A[1] then
-    for _, ref in ipairs(each('HMGET', key('ids'), A[1])) do
+if A[1] == 'ids' then
+    for _, ref in ipairs(each('HMGET', key('ids'), A[3])) do
         if ref then refs[#refs + 1] = ref end
     end
+elseif A[1] == 'after' then
+    refs = redis.call('SMEMBERS', key('after:' .. A[2].after))
 else
     for _, worker in ipairs(redis.call('HKEYS', key('workers'))) do
         for _, ref in ipairs(redis.call('HKEYS', key('held:' .. worker))) do refs[#refs + 1] = ref end
