@@ -106,6 +106,8 @@ def test_a_program_is_run_as_it_is(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "PENDING ['prog.py', '--x'] prog.py\n"
     assert "are not in its broker pyamqp://guest@localhost//" in done.stderr
+    done = python(tmp_path, "", "prog.py", DULY_AS_CELERY="1")
+    assert done.returncode == 0, done.stderr
     listed = python(tmp_path, "", "-m", "duly", "--as-celery", "-A", "prog", "jobs", "--json")
     assert '"task":"prog.add"' in listed.stdout, listed.stderr
     listed = python(tmp_path, "", "-m", "duly", "-A", "prog", "jobs", "--json", DULY_AS_CELERY="1")

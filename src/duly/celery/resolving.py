@@ -12,7 +12,7 @@ import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Sequence
-from types import ModuleType
+from types import CodeType, ModuleType
 
 VARIABLE = "DULY_AS_CELERY"
 """Set to 1 in the environment: every duly command, and all that it starts, resolves Celery's names here."""
@@ -104,6 +104,13 @@ class _Alias(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         sys.modules[module.__name__] = importlib.import_module(self._target)
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """For ``python -m celery``."""
+        spec = importlib.util.find_spec(self._target)
+        assert spec is not None
+        assert isinstance(spec.loader, importlib.abc.InspectLoader)
+        return spec.loader.get_code(self._target)
 
 
 def _exists(name: str) -> bool:

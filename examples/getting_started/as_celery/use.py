@@ -1,0 +1,19 @@
+"""What the project is used for."""
+
+from proj.tasks import add, mul, xsum
+
+result = add.delay(2, 2)
+print("2 + 2:", result.get(timeout=20))
+print("called as a function:", add(2, 2))
+print("in its queue:", mul.apply_async((3, 5), queue="low-priority").get(timeout=20))
+print("by its route:", mul.delay(4, 5).get(timeout=20))
+print("a sum:", xsum.delay([1, 2, 3]).get(timeout=20))
+
+try:
+    add.delay(2, "2").get(timeout=20)
+except TypeError as exc:
+    print("refused or failed:", type(exc).__name__)
+
+failed = add.apply_async((2, None))
+print("not propagated:", type(failed.get(timeout=20, propagate=False)).__name__, failed.failed(), failed.successful())
+result.forget()
