@@ -76,10 +76,13 @@ class Office:
             "REMINDERS_DATA": str(folder),
         }
 
-    def run(self, *words: str, status: int | None = 0, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, status: int | None = 0, code: str | None = None, launcher: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """``manage.py`` with these words; or ``code``, at its prompt."""
         done = subprocess.run(
-            [sys.executable, str(PROJECT / "manage.py"), *(["shell", "-v0", "-c", code] if code else words)],
+            [sys.executable, *launcher, str(PROJECT / "manage.py"),
+             *(["shell", "-v0", "-c", code] if code else words)],
             env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert status is None or done.returncode == status, done.stdout + done.stderr

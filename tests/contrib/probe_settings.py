@@ -9,6 +9,7 @@ from office.settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "probe"]
 globals().update(json.loads(os.environ["PROBE_SETTINGS"]))
+INSTALLED_APPS += globals().get("PROBE_APPS", [])
 if "TASKS" in globals():
     retried = {"autoretry_for": (ValueError,), "default_retry_delay": 0, "max_retries": 1}
     DULY_TASK_ANNOTATIONS = {"probe.django6.attempt": retried}

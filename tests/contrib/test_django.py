@@ -112,6 +112,32 @@ def test_a_project_as_celery_has_it(office: Office) -> None:
     assert json.loads(office.run("duly", "jobs", "--json", "--limit", "1").stdout)["queue"] == "celery"
 
 
+def test_a_celery_project_that_is_not_changed_at_all(office: Office) -> None:
+    """Its worker and its web process say ``from celery import ...``, and get duly."""
+    settings = {"CELERY_BROKER_URL": "redis://localhost/0", "PROBE_APPS": ["celery_site"]}
+    office.env |= {
+        "PROBE_SETTINGS": json.dumps(settings),
+        "DULY_AS_CELERY": "1",
+        "DULY_STORE": f"sqlite:///{office.folder}/own.db",
+        "PYTHONPATH": f"{office.env['PYTHONPATH']}:{PROJECT}",
+    }
+    worker = ["-m", "duly", "-A", "celery_site", "worker", "-c", "1", "-Q", "celery,default"]
+    office.start(ready="Ready.", command=worker)
+    code = """
+from django.db import transaction
+from celery_site.tasks import count
+with transaction.atomic():
+    result = count.delay_on_commit()
+    print(result.state)
+print(result.get(timeout=20), result.state, count.delay().get(timeout=20))
+"""
+    said = office.run(code=code, launcher=["-m", "duly.celery"]).stdout
+    assert said.splitlines() == ["PENDING", "[False, 0, 0] SUCCESS [False, 0, 0]"]
+    assert (
+        "The project makes an app itself (celery_site)" in office.run("check", launcher=["-m", "duly.celery"]).stderr
+    )
+
+
 def test_settings_of_celery_count_where_duly_says_nothing(office: Office) -> None:
     office.env["PROBE_SETTINGS"] = json.dumps(
         {

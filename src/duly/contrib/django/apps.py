@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core import checks
 from django.utils.module_loading import autodiscover_modules
 
-from duly.contrib.django.project import project_app
+from duly import shared
+from duly.contrib.django.project import OWN, project_app
 from duly.errors import ConfigError
 
 
@@ -31,4 +33,9 @@ def check_app(**_: Any) -> list[checks.CheckMessage]:
         project_app().check()
     except ConfigError as exc:
         return [checks.Error(str(exc), id="duly.E001")]
+    others = sorted(app.name for app in shared.apps if app is not project_app())
+    if others and not hasattr(settings, OWN):
+        text = f"The project makes an app itself ({', '.join(others)}), and duly.contrib.django another."
+        hint = f'Say which one manage.py duly and the admin mean: {OWN} = "proj.celery:app".'
+        return [checks.Warning(text, hint=hint, id="duly.W001")]
     return []

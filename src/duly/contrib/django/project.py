@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from duly import shared
 from duly.app import Duly
 from duly.config import store_url
 from duly.errors import ConfigError
@@ -64,6 +65,7 @@ def _named(path: Any) -> Duly:
 
 
 def _made() -> Duly:
+    ProjectApp._as_current = not shared.apps  # one that the project has made itself stays the one of @shared_task
     app = ProjectApp(_name())
     try:
         app.add_defaults({"timezone": settings.TIME_ZONE})
