@@ -24,11 +24,11 @@ from duly.config import Settings, did_you_mean, store_url
 from duly.configuring import Configurable
 from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
-from duly.finalizing import Finalizable
 from duly.forks import living
-from duly.job import Answer, Change, Filter, Flag, Job, Page, Schedule
+from duly.job import Answer, Change, Filter, Flag, Job, Page, Result, Schedule
 from duly.making import default_name, fit_task, make_task
 from duly.messages import OnLate
+from duly.moving import follow
 from duly.periodic import Periodic, PeriodicOptions, Schedules
 from duly.result import AsyncResult, EagerResult
 from duly.store.contract import Order, Store
@@ -68,7 +68,7 @@ class BoundDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[Task[..., Any], P], R], /) -> Task[P, R]: ...
 
 
-class Duly(Finalizable, Configurable):
+class Duly(Configurable):
     """An app.
 
     1. Made at import, in the module that a worker is pointed at. Nothing is opened.
@@ -117,7 +117,7 @@ class Duly(Finalizable, Configurable):
         self._lock = threading.RLock()  # a signal handler may call while the store is being opened
         self._store: Store | None = None
         self.client = Client(lambda: self.store)
-        self.watcher = Watcher(lambda: self.store, clock)
+        self.watcher = Watcher(lambda: self.store, self.results, clock)
         shared.announce(self, self._as_current)
 
     def __repr__(self) -> str:
@@ -265,7 +265,6 @@ class Duly(Finalizable, Configurable):
 
         What loads an app for the command line and for workers calls it, for only then everything is said.
         """
-        self.finalize()
         _ = self.routing
         for task in self._registry.values():
             task.check()
@@ -351,6 +350,12 @@ class Duly(Finalizable, Configurable):
     ) -> Page:
         """A page of jobs; ``after`` is the last page's."""
         return self.store.jobs(which, order, after, limit)
+
+    def results(self, ids: Sequence[str]) -> list[Result | None]:
+        """What became of these jobs; None for an unknown one. A job that was moved to another store is looked for
+        there."""
+        found = self.store.results(ids)
+        return found if None not in found else follow(self.store, ids, found)
 
     def cancel(self, which: str | Filter, terminate: bool = False) -> list[Answer]:
         """Cancel one job, by id, or all that a Filter names; each answers (see ``duly.job.Verdict``)."""

@@ -8,7 +8,8 @@
     ├── StoreError             the store could not do what it was asked
     │   ├── StoreUnavailable   it cannot be reached, opened, locked or written (disk full, read-only)
     │   ├── StoreCorrupt       its file is not a store, or is damaged
-    │   └── StoreTooNew        it was written by a newer duly than this one
+    │   ├── StoreTooNew        it was written by a newer duly than this one
+    │   └── StoreMoved         it was emptied into another store and takes no jobs any more
     ├── EncodeError            a value has no JSON form (arguments at the call, results in the worker)
     ├── DecodeError            stored bytes do not fit the task's annotations
     ├── DuplicateKey           on_conflict="error" and a live job holds the key
@@ -59,6 +60,10 @@ class StoreCorrupt(StoreError):
 
 class StoreTooNew(StoreError):
     """The store's schema was written by a newer release of duly than this one."""
+
+
+class StoreMoved(StoreError):
+    """The store was emptied into another one (``duly move-store``), which the message names; it takes no jobs now."""
 
 
 class EncodeError(DulyError):

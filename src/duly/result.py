@@ -155,7 +155,7 @@ class AsyncResult(Generic[R]):
         return Filter(ids=(self.id,))
 
     def _peek(self) -> Result | None:
-        return self._app.store.results([self.id])[0]
+        return self._app.results([self.id])[0]
 
     def _wait(self, timeout: float | None) -> Result | None:
         told: list[Answer] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from duly.clock import SYSTEM, Clock
 from duly.errors import StoreUnavailable
@@ -58,8 +58,15 @@ class Watcher:
     3. After a fork the child starts with nobody waiting.
     """
 
-    def __init__(self, store: Callable[[], Store], clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        results: Callable[[Sequence[str]], list[Result | None]],
+        clock: Clock = SYSTEM,
+    ) -> None:
+        """``store`` is listened to; ``results`` says what became of jobs."""
         self._store = store
+        self._results = results
         self._clock = clock
         self._reset()
         _watchers.add(self)
@@ -133,10 +140,9 @@ class Watcher:
     def _look(self, watch: _Watch, ids: list[str]) -> None:
         answers: dict[str, Answer] = {}
         try:
-            store = self._store()
             for start in range(0, len(ids), CHUNK):
                 chunk = ids[start : start + CHUNK]
-                answers.update(zip(chunk, store.results(chunk), strict=True))
+                answers.update(zip(chunk, self._results(chunk), strict=True))
         except Exception as exc:  # the store's trouble is the trouble of all who wait
             answers = dict.fromkeys(ids, exc)
         with self._lock:

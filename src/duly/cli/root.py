@@ -41,6 +41,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "schedule": ("schedule", "Look at recurring work and change it."),
         "control": ("control", "Tell workers, limits and queues what to do."),
         "purge": ("clear", "Cancel all waiting jobs of queues."),
+        "move-store": ("move_store", "Move everything to another store while all goes on."),
         "forget": ("clear", "Delete finished jobs."),
         "prune": ("clear", "Delete old finished jobs."),
     },
@@ -100,6 +101,7 @@ class Root(click.Group):
             if cmd_name in verbs:
                 module = importlib.import_module(f"duly.cli.{verbs[cmd_name][0]}")
                 found = vars(module)
+                cmd_name = cmd_name.replace("-", "_")
                 command: click.Command = found.get(cmd_name) or found[f"{cmd_name}_"]  # list_, for Python's own name
                 return command
         return None
@@ -136,13 +138,6 @@ def common_options(hidden: bool) -> list[click.Parameter]:
     return [
         option("-A", "--app", metavar="APP", callback=keep("app_spec"), help="The app: module or module:name."),
         option("--store", metavar="URL", callback=keep("store_url"), help="The store, e.g. sqlite:///duly.db."),
-        option(
-            "--as-celery",
-            is_flag=True,
-            callback=_as_celery,
-            is_eager=True,
-            help="Programs that import celery get duly.",
-        ),
         option("--tz", metavar="ZONE", callback=_zone, help="Time zone for reading and showing times."),
         option("--workdir", metavar="DIR", callback=_enter, is_eager=True, help="Change to this directory first."),
         option("-C", "--no-color", is_flag=True, callback=keep("no_color"), help="No colours (as NO_COLOR)."),
@@ -166,12 +161,6 @@ def _zone(ctx: click.Context, param: click.Parameter, value: str | None) -> None
         session = ctx.ensure_object(Session)
         session.timezone = value
         _ = session.zone  # so that a typo is told whatever the verb
-
-
-def _as_celery(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    """In the environment, because the executors of a worker have to do the same."""
-    if value:
-        os.environ["DULY_AS_CELERY"] = "1"
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -130,6 +130,11 @@ class Session:
         if not self.quiet:
             self.err.print(text, style="dim", soft_wrap=True)
 
+    def progress(self, text: str) -> None:
+        """A line on stderr that the next one replaces, for people who look on; nothing when nobody does."""
+        if self.err.is_terminal and not self.quiet:
+            self.err.print(f"\r\033[K{text}", end="", highlight=False, markup=False)
+
     def json(self, value: object) -> None:
         """One value as one line of JSON; what has no JSON form (an object among the settings) as its text."""
         import msgspec

@@ -59,6 +59,7 @@ from duly.store.sqlite import (
 )  # fmt: skip
 from duly.store.sqlite.database import Database
 from duly.store.sqlite.gates import Closed
+from duly.store.sqlite.moving import Moves, check_open
 from duly.store.sqlite.sql import SCHEMA, SQL, job_row
 from duly.store.sqlite.url import DURABILITY, parse
 from duly.store.wake import Hub, LocalHub
@@ -235,7 +236,11 @@ class SqliteStore:
         return answers
 
     def retry(self, which: Filter) -> list[Answer]:
-        answers = self._db.write(lambda db: managing.retry(db, which, self.now()))
+        def work(db: sqlite3.Connection) -> list[Answer]:
+            check_open(db)
+            return managing.retry(db, which, self.now())
+
+        answers = self._db.write(work)
         self.notify("work")
         return answers
 
@@ -249,6 +254,8 @@ class SqliteStore:
         now = self.now()
 
         def work(db: sqlite3.Connection) -> list[Synced]:
+            check_open(db)
+
             def insert(job: Job) -> None:
                 db.execute(SQL["insert"], job_row(msgspec.structs.replace(job, key=None), now))
 
@@ -348,11 +355,13 @@ class SqliteStore:
         return self._db.read(lambda db: recurring.schedules(db, names))
 
     def due_schedules(self, until: int) -> list[Schedule]:
-        return self._db.read(lambda db: recurring.due(db, until))
+        return self._db.read(lambda db: [] if self._current_rules(db).moving else recurring.due(db, until))
 
     def next_schedule(self) -> int | None:
-        (earliest,) = self._db.read(lambda db: db.execute(SQL["next_schedule"]).fetchone())
-        return None if earliest is None else int(earliest)
+        def earliest(db: sqlite3.Connection) -> int | None:
+            return None if self._current_rules(db).moving else recurring.earliest(db)
+
+        return self._db.read(earliest)
 
     def occur(self, advances: Sequence[Advance]) -> list[int | None]:
         now = self.now()
@@ -365,6 +374,12 @@ class SqliteStore:
     def occurrences(self, name: str, limit: int = 100) -> list[Occurrence]:
         rows = self._db.read(lambda db: db.execute(SQL["occurrences"], (name, limit)).fetchall())
         return [Occurrence(schedule=s, nominal=n, job=j, made=m) for s, n, j, m in rows]
+
+    # -- moving ----------------------------------------------------------------------------------
+
+    @property
+    def moves(self) -> Moves:
+        return Moves(self._db, self.now, lambda: self.notify("work"))
 
     # -- looking ---------------------------------------------------------------------------------
 

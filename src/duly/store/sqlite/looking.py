@@ -48,6 +48,15 @@ def page(db: sqlite3.Connection, which: Filter, order: Order, after: str | None,
     return Page([_view(row) for row in rows], last)
 
 
+def views(db: sqlite3.Connection, ids: Sequence[str]) -> list[JobView]:
+    """These jobs, those that are there, in this order."""
+    found = {
+        row[1]: row
+        for row in db.execute(f"{SQL['view']} WHERE j.id IN (SELECT value FROM json_each(?))", (array(ids),))
+    }
+    return [_view(found[id]) for id in ids if id in found]
+
+
 def _by_age(
     db: sqlite3.Connection, condition: str, values: dict[str, Any], cursor: Row | None, limit: int, few: bool
 ) -> list[Row]:

@@ -33,6 +33,12 @@ def schedules(db: sqlite3.Connection, names: Sequence[str] | None) -> list[Sched
     return _read(db.execute(SQL["schedules_named"], (array(names),)))
 
 
+def earliest(db: sqlite3.Connection) -> int | None:
+    """The next instant at which a schedule has an occurrence to be made."""
+    (instant,) = db.execute(SQL["next_schedule"]).fetchone()
+    return None if instant is None else int(instant)
+
+
 def due(db: sqlite3.Connection, until: int) -> list[Schedule]:
     return _read(db.execute(SQL["schedules_due"], (until,)))
 

@@ -17,8 +17,11 @@ _encode = msgspec.json.Encoder().encode
 class Rules:
     """The limits and pauses in force, as read at one version of them."""
 
-    def __init__(self, version: int, limits: Sequence[Limit], paused: dict[str, int], exclusive: bool) -> None:
+    def __init__(
+        self, version: int, limits: Sequence[Limit], paused: dict[str, int], exclusive: bool, moving: bool
+    ) -> None:
         self.version = version
+        self.moving = moving  # to another store: nothing may start here
         self.paused = paused  # queue: since when
         self.limits = {(limit.scope, limit.name): limit for limit in limits}
         self.exclusive = exclusive  # some schedule does not allow its occurrences to overlap
@@ -57,7 +60,7 @@ def plain(name: str) -> str:
 ONE_AT_A_TIME = Limit(scope="key", name="schedule", concurrency=1)
 """What the lane "schedule:NAME" lets pass; made by a job's flags, not by a stored limit."""
 
-NO_RULES = Rules(0, (), {}, exclusive=False)
+NO_RULES = Rules(0, (), {}, exclusive=False, moving=False)
 
 
 def current(db: sqlite3.Connection, known: Rules) -> Rules:
@@ -69,7 +72,8 @@ def current(db: sqlite3.Connection, known: Rules) -> Rules:
     limits = {(scope, name): _limit(info) for scope, name, info in rows}  # one set by hand comes later and wins
     paused = dict(db.execute("SELECT queue, since FROM pauses ORDER BY queue").fetchall())
     exclusive = bool(db.execute(SQL["any_exclusive"]).fetchone()[0])
-    return Rules(version, list(limits.values()), paused, exclusive)
+    moving = db.execute("SELECT 1 FROM moving").fetchone() is not None
+    return Rules(version, list(limits.values()), paused, exclusive, moving)
 
 
 def set_limit(db: sqlite3.Connection, limit: Limit) -> None:

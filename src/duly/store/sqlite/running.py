@@ -104,6 +104,8 @@ def _startable(
 
 
 def _open(rules: Rules, queues: Sequence[str]) -> str:
+    if rules.moving:
+        return array([])
     return array(queue for queue in dict.fromkeys(queues) if queue not in rules.paused)
 
 

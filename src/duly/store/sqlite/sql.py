@@ -9,7 +9,11 @@ import msgspec
 from duly.job import ErrorInfo, Flag, Job, State
 from duly.store.statements import load
 
-SQL = load("duly.store.sqlite", "statements.sql") | load("duly.store.sqlite", "gates.sql")
+SQL = (
+    load("duly.store.sqlite", "statements.sql")
+    | load("duly.store.sqlite", "gates.sql")
+    | load("duly.store.sqlite", "moving.sql")
+)
 
 SCHEMA = (SQL["schema"], SQL["schema_2"])
 """What makes an empty file one of version 1, that one of version 2, and so on."""

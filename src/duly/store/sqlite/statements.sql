@@ -12,6 +12,7 @@
 --   schedules, occurrences   recurring work (recurring.py)
 --   gates, members   what makes jobs wait for others; see gates.sql (gates.py)
 --   audit     what people did, a line each
+--   moving, transit   where this store is being moved, and what came from another (moving.py)
 --   meta      one row: rules, a number that grows when limits, pauses or overlap policies change; revision, the
 --             number last given to a changed schedule
 --
@@ -196,6 +197,12 @@ CREATE TABLE members (
 ) WITHOUT ROWID;
 CREATE INDEX members_job ON members(job);
 CREATE INDEX members_failed ON members(gate, idx) WHERE counted = 2;
+CREATE TABLE moving (
+    place TEXT NOT NULL,        -- URL of the store that this one is moved to; at most one row
+    since INTEGER NOT NULL,
+    sealed INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE transit (job INTEGER PRIMARY KEY);  -- jobs.seq of what was unpacked here and not released
 
 -- :name insert
 INSERT INTO jobs (id, task, args, queue, priority, due, expires, flags, headers, options, key, limit_key, created)

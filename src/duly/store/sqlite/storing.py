@@ -9,10 +9,12 @@ from duly.errors import DuplicateKey
 from duly.job import Enqueued, Gate, Job, State
 from duly.store.sqlite import gates as gating
 from duly.store.sqlite import managing
+from duly.store.sqlite.moving import check_open
 from duly.store.sqlite.sql import SQL, canvas_row, job_row
 
 
 def enqueue(db: sqlite3.Connection, jobs: Sequence[Job], gates: Sequence[Gate], now: int) -> list[Enqueued]:
+    check_open(db)
     keyed = any(job.key is not None for job in jobs)
     canvas = bool(gates) or any(job.gates or job.after is not None for job in jobs)
     if keyed:

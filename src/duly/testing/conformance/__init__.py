@@ -28,6 +28,7 @@ pytest.register_assert_rewrite(
             "settling",
             "liveness",
             "managing",
+            "moving",
             "selecting",
             "looking",
             "waiting",
@@ -41,6 +42,7 @@ from duly.testing.conformance.gates import Gates  # noqa: E402
 from duly.testing.conformance.liveness import Liveness  # noqa: E402
 from duly.testing.conformance.looking import Looking  # noqa: E402
 from duly.testing.conformance.managing import Managing  # noqa: E402
+from duly.testing.conformance.moving import MovingStores  # noqa: E402
 from duly.testing.conformance.producing import Producing  # noqa: E402
 from duly.testing.conformance.recurring import Recurring  # noqa: E402
 from duly.testing.conformance.reserving import Reserving  # noqa: E402
@@ -53,6 +55,7 @@ __all__ = ["StoreConformance"]
 
 class StoreConformance(
     # pytest collects from the last base to the first: fencing is tested first.
+    MovingStores,
     Gates,
     Recurring,
     Waiting,

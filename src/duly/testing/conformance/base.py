@@ -28,11 +28,11 @@ from duly.job import (
 from duly.store.contract import Store
 from duly.testing.clock import START, ManualClock
 
-CAPABILITIES = ("shared", "fork", "processes")
+CAPABILITIES = ("shared", "fork", "processes", "moving")
 """What a store may declare as missing.
 
 shared: two stores made at one place share their jobs. fork: a store may be used after a fork.
-processes: wake-ups cross processes.
+processes: wake-ups cross processes. moving: it can be emptied into another store, and filled from one.
 """
 
 LEASE = 10 * MICROS

@@ -1,1 +1,0 @@
-"""``celery.contrib``: ``abortable``, ``testing`` and the ``pytest`` fixtures."""
