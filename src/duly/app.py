@@ -24,6 +24,7 @@ from duly.config import Settings, did_you_mean, store_url
 from duly.configuring import Configurable
 from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
+from duly.finalizing import Finalizable
 from duly.forks import living
 from duly.job import Answer, Change, Filter, Flag, Job, Page, Result, Schedule
 from duly.making import default_name, fit_task, make_task
@@ -68,7 +69,7 @@ class BoundDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[Task[..., Any], P], R], /) -> Task[P, R]: ...
 
 
-class Duly(Configurable):
+class Duly(Finalizable, Configurable):
     """An app.
 
     1. Made at import, in the module that a worker is pointed at. Nothing is opened.
@@ -265,6 +266,7 @@ class Duly(Configurable):
 
         What loads an app for the command line and for workers calls it, for only then everything is said.
         """
+        self.finalize()
         _ = self.routing
         for task in self._registry.values():
             task.check()

@@ -26,7 +26,6 @@ _REASONS = {
     "serializer": _JSON,
     "shadow": "a job goes by its task's name; headers carry what else is to be seen",
     "store_errors_even_if_ignored": "errors are always kept",
-    "throws": "a failed job is a failed job; catch in the task what is expected",
     "track_started": "the store always knows what runs",
     "trail": "there is no tree of results",
     "typing": "arguments are always checked against the function's signature",

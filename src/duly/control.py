@@ -43,7 +43,7 @@ class Control:
 
     def inspect(self, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT) -> Inspection:
         """What workers and the store say about the work."""
-        return Inspection(self._store, lambda method, args: self.broadcast(method, args, destination, timeout),
+        return Inspection(self._store, lambda method, args: self.ask(method, args, destination, timeout),
                           lambda: self.nodes(destination))  # fmt: skip
 
     # -- written to the store --------------------------------------------------------------------
@@ -90,37 +90,37 @@ class Control:
 
     def ping(self, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT) -> Replies:
         """``{"ok": "pong"}`` from each."""
-        return self.broadcast("ping", {}, destination, timeout)
+        return self.ask("ping", {}, destination, timeout)
 
     def pool_grow(
         self, n: int = 1, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT
     ) -> Replies:
         """Run ``n`` more jobs at once."""
-        return self.broadcast("pool_grow", {"n": n}, destination, timeout)
+        return self.ask("pool_grow", {"n": n}, destination, timeout)
 
     def pool_shrink(
         self, n: int = 1, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT
     ) -> Replies:
         """Run ``n`` fewer jobs at once; what runs is finished."""
-        return self.broadcast("pool_shrink", {"n": n}, destination, timeout)
+        return self.ask("pool_shrink", {"n": n}, destination, timeout)
 
     def add_consumer(
         self, queue: str, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT
     ) -> Replies:
         """Serve this queue too, until the worker ends."""
-        return self.broadcast("add_consumer", {"queue": queue}, destination, timeout)
+        return self.ask("add_consumer", {"queue": queue}, destination, timeout)
 
     def cancel_consumer(
         self, queue: str, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT
     ) -> Replies:
         """Serve this queue no longer, until the worker ends."""
-        return self.broadcast("cancel_consumer", {"queue": queue}, destination, timeout)
+        return self.ask("cancel_consumer", {"queue": queue}, destination, timeout)
 
     def shutdown(self, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT) -> Replies:
         """Finish what runs, and leave."""
-        return self.broadcast("shutdown", {}, destination, timeout)
+        return self.ask("shutdown", {}, destination, timeout)
 
-    def broadcast(
+    def ask(
         self, method: str, args: dict[str, Any], destination: str | Sequence[str] | None, timeout: float
     ) -> Replies:
         """Send one message to each live worker that ``destination`` names; gives their answers. Raises StoreError."""

@@ -218,6 +218,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     done: float
     total: float | None = None
     note: str | None = None
+    state: str | None = None  # a name of the task's own for where it is (``update_state``)
+    meta: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # JSON that goes with it
 
 
 class Exchange(msgspec.Struct, frozen=True):

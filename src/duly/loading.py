@@ -51,6 +51,8 @@ def load_app(spec: str, store: str | None = None, overrides: Overrides = NO_OVER
         raise ConfigError(f"app {spec!r}: expected module or module:attribute, like tasks or proj.tasks:app")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    if os.environ.get("DULY_AS_CELERY", "") not in ("", "0"):
+        importlib.import_module("duly.celery.resolving").install()
     importlib.invalidate_caches()
     _set_up_django()
     module = _import(name)

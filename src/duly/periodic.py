@@ -164,7 +164,9 @@ def _from_entry(app: Duly, name: str, entry: Mapping[str, Any]) -> Schedule:
 
 def _from_decorator(app: Duly, periodic: Periodic) -> Schedule:
     target = periodic["target"]
-    task = next((task for task in app.tasks.values() if task is target or task.fn is target), None)
+    if isinstance(target, str):
+        target = app.find(target)
+    task = next((task for task in app.tasks.values() if task == target or task.fn is target), None)
     if task is None:
         raise ConfigError(f"@app.periodic on {target!r}, which is no task of app {app.name}; add @app.task to it")
     name = periodic["name"] or task.name

@@ -35,6 +35,12 @@ worker_name = HOST
 PROGRESS_INTERVAL = 0.25
 """Seconds between two writes of a task's progress; the last one always reaches the store with the outcome."""
 
+_CELERYS = frozenset({
+    "argsrepr", "callbacks", "chain", "chord", "errbacks", "kwargsrepr", "logfile", "loglevel", "origin", "reply_to",
+    "shadow", "taskset", "utc",
+})  # fmt: skip
+"""Fields of Celery's request that say nothing here: None, unless a header of the call has the name."""
+
 _encode = msgspec.json.Encoder().encode
 _decode_options = msgspec.json.Decoder(Options).decode
 _NO_OPTIONS = Options()
@@ -50,6 +56,7 @@ class Request:
         self.lease = lease
         self.store = store
         self.progress: bytes | None = None  # JSON of the latest Progress; the executor puts it in the Outcome
+        self.told_state: str | None = None  # by update_state
         self.over = False  # the attempt has ended; what it left running may go on using this
         self.rng: retry.Rng = random
         self.of_task = task
@@ -189,7 +196,12 @@ class Request:
 
     def get(self, name: str, default: Any = None) -> Any:
         """A field by its name, else a header of the call, else ``default``."""
-        return getattr(self, name) if hasattr(type(self), name) else self.headers.get(name, default)
+        return getattr(self, name, default)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and (name in self.headers or name in _CELERYS):
+            return self.headers.get(name)
+        raise AttributeError(f"the request of job {self.lease.id} has no {name!r}, and its call had no such header")
 
     # -- services --------------------------------------------------------------------------------
 
@@ -207,13 +219,13 @@ class Request:
         again._effects = self._effects
         return again
 
-    def report(self, progress: Progress) -> None:
-        """Note how far the task is. Written at most every PROGRESS_INTERVAL. Raises StaleLease."""
+    def report(self, progress: Progress, now: bool = False) -> None:
+        """Note how far the task is. Written at most every PROGRESS_INTERVAL, or ``now``. Raises StaleLease."""
         self.progress = _encode(progress)
         if self.store is None:
             return
         at = self._clock.monotonic()
-        if at < self._next_save:
+        if at < self._next_save and not now:
             return
         self._next_save = at + PROGRESS_INTERVAL
         if not self.store.save_progress(self.lease, self.progress):

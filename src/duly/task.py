@@ -42,7 +42,7 @@ from duly.call import (
     due_of,
     make_job,
 )
-from duly.codec import Codec
+from duly.codec import Codec, encode_value
 from duly.errors import ConfigError, RetriesExhausted, Retry
 from duly.hooks import Hooks
 from duly.job import Flag, Job, Progress, WhenLate, new_id
@@ -75,6 +75,9 @@ class Task(Hooks, OnCommit[P, R]):
     """
 
     is_async = False
+    interruptible: ClassVar[bool] = True
+    """False: a job that is cancelled while it runs is not interrupted, because it asks itself
+    (``celery.contrib.abortable``); it is ended when ``worker_cancel_grace`` is over."""
     _of_class: ClassVar[Mapping[str, Any]] = {}  # options that it and its bases set as class attributes
 
     app: Duly
@@ -434,6 +437,23 @@ class Task(Hooks, OnCommit[P, R]):
         worker, which is a good moment to stop.
         """
         self.request.report(Progress(done=done, total=total, note=note))
+
+    def update_state(self, state: str, meta: Any = None) -> None:
+        """Say where the running task is, in a word of its own and with any JSON value beside it (Celery's way).
+
+        ``AsyncResult.progress`` has both; of a dict, ``current`` (or ``done``) and ``total`` are shown as progress.
+        Raises EncodeError, StaleLease.
+        """
+        numbers = meta if isinstance(meta, dict) else {}
+        done, total = (
+            next((float(numbers[key]) for key in keys if isinstance(numbers.get(key), int | float)), None)
+            for keys in (("current", "done"), ("total",))
+        )
+        data = msgspec.Raw(encode_value(meta, f"update_state of {self.name}: meta"))
+        request = self.request
+        changed = state != request.told_state
+        request.told_state = state
+        request.report(Progress(done=done or 0.0, total=total, state=state, meta=data), now=changed)
 
     def effect(self, key: str, fn: Callable[Q, T], *args: Q.args, **kwargs: Q.kwargs) -> T:
         """Do a step once over all attempts of this job: ``fn``'s value is recorded in the store under ``key``.

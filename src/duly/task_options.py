@@ -25,6 +25,7 @@ class TaskOptions(TypedDict, total=False):
     default_retry_delay: float  # seconds; 180
     autoretry_for: tuple[type[BaseException], ...]
     dont_autoretry_for: tuple[type[BaseException], ...]
+    throws: tuple[type[BaseException], ...]  # failures that are expected: logged as INFO, without traceback
     retry_backoff: bool | float  # seconds before the first retry; True: 1
     retry_backoff_max: float  # seconds; 600
     retry_jitter: bool  # True
@@ -98,6 +99,7 @@ _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "default_retry_delay": (_number, "seconds"),
     "autoretry_for": (_exceptions, "a tuple of exception classes"),
     "dont_autoretry_for": (_exceptions, "a tuple of exception classes"),
+    "throws": (_exceptions, "a tuple of exception classes"),
     "retry_backoff": (lambda v: isinstance(v, bool) or _number(v), "True, False or seconds"),
     "retry_backoff_max": (_number, "seconds"),
     "retry_jitter": (lambda v: isinstance(v, bool), "True or False"),

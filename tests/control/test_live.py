@@ -96,7 +96,7 @@ def test_a_worker_is_asked_and_told(shop: Path, store: Store, control: Control, 
     assert control.inspect().registered() == {node: ["shop.forever", "shop.nap", "shop.quick"]}
     [limit] = store.limits()
     assert (limit.name, limit.rate, limit.declared) == ("shop.quick", 100, True)
-    assert control.broadcast("dance", {}, None, 20)[node]["error"].endswith("knows no 'dance'")
+    assert control.ask("dance", {}, None, 20)[node]["error"].endswith("knows no 'dance'")
 
 
 def test_queues_are_added_and_cancelled(store: Store, control: Control, start: Start) -> None:

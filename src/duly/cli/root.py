@@ -138,6 +138,13 @@ def common_options(hidden: bool) -> list[click.Parameter]:
     return [
         option("-A", "--app", metavar="APP", callback=keep("app_spec"), help="The app: module or module:name."),
         option("--store", metavar="URL", callback=keep("store_url"), help="The store, e.g. sqlite:///duly.db."),
+        option(
+            "--as-celery",
+            is_flag=True,
+            callback=_as_celery,
+            is_eager=True,
+            help="Programs that import celery get duly.",
+        ),
         option("--tz", metavar="ZONE", callback=_zone, help="Time zone for reading and showing times."),
         option("--workdir", metavar="DIR", callback=_enter, is_eager=True, help="Change to this directory first."),
         option("-C", "--no-color", is_flag=True, callback=keep("no_color"), help="No colours (as NO_COLOR)."),
@@ -161,6 +168,12 @@ def _zone(ctx: click.Context, param: click.Parameter, value: str | None) -> None
         session = ctx.ensure_object(Session)
         session.timezone = value
         _ = session.zone  # so that a typo is told whatever the verb
+
+
+def _as_celery(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """In the environment, because the executors of a worker have to do the same."""
+    if value:
+        os.environ["DULY_AS_CELERY"] = "1"
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -62,6 +62,7 @@ class Recipe:
     """How to run the jobs of one task."""
 
     __slots__ = (
+        "asks",
         "decode",
         "encode",
         "fn",
@@ -72,6 +73,7 @@ class Recipe:
         "plain",
         "soft",
         "task",
+        "throws",
         "time_policy",
         "tolerance",
     )
@@ -83,11 +85,13 @@ class Recipe:
         self.decode = task.codec.decode_args
         self.encode = task.codec.encode_result
         self.is_async = task.is_async
+        self.asks = not task.interruptible
         self.soft = task.soft_time_limit or go.soft_time_limit
         self.hard = task.time_limit or go.time_limit
         if override is not None:  # 0: no limit
             self.soft = self.soft if override.soft is None else override.soft or None
             self.hard = self.hard if override.hard is None else override.hard or None
+        self.throws = tuple(task.options.get("throws", ()))
         self.on_late = task.on_late
         self.tolerance = task.late_tolerance
         self.plain = self.soft is None and self.hard is None and self.on_late == "run"
@@ -148,6 +152,7 @@ class Attempts:
         if isinstance(begun, Outcome):
             return begun
         try:
+            guard.asks = begun.recipe.asks
             guard.lease = lease
             if begun.soft is not None:
                 guard.alarm(begun.soft)
@@ -168,6 +173,7 @@ class Attempts:
         if isinstance(begun, Outcome):
             return begun
         try:
+            guard.asks = begun.recipe.asks
             guard.lease = lease
             if begun.soft is not None:
                 guard.alarm(begun.soft)
@@ -289,7 +295,8 @@ class Attempts:
             error = None if again.cause is None else encode_error(again.cause)
             return self._end(lease, started, Kind.RETRY, error, request, again.due, again.cause)
         self._tell(begun, hooks.failed, exc)
-        return self._end(lease, started, Kind.FAILED, encode_error(exc), request, exc=exc)
+        expected = issubclass(type(exc), begun.recipe.throws)
+        return self._end(lease, started, Kind.FAILED, encode_error(exc), request, exc=exc, expected=expected)
 
     @staticmethod
     def _tell(begun: Begun, moment: Callable[..., None], exc: BaseException) -> None:
@@ -349,6 +356,7 @@ class Attempts:
         request: Request | None = None,
         due: int = 0,
         exc: BaseException | None = None,
+        expected: bool = False,
     ) -> Outcome:
         progress = tail = None
         if request is not None:
@@ -356,7 +364,7 @@ class Attempts:
             progress, tail = request.progress, self._log.take(request)
         outcome = Outcome(lease, kind, started, self._now(), None, error, due, progress, tail)
         if kind != Kind.POSTPONED:  # which has its own line, the first time
-            tell(outcome, exc)
+            tell(outcome, exc, expected)
         return outcome
 
     # -- what is looked up ---------------------------------------------------------------------------

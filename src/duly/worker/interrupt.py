@@ -44,6 +44,7 @@ class Guard:
     def __init__(self) -> None:
         self.lease: Lease | None = None  # of the job whose user code runs now
         self.reason: Reason | None = None  # why it was interrupted, if it was
+        self.asks = False  # the task asks itself whether it is cancelled, and is not interrupted for that
         self._task: asyncio.Task[Any] | None = None  # of a job that is a coroutine
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runner: asyncio.Runner | None = None
@@ -151,7 +152,7 @@ class SignalGuard(Guard):
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def cancel(self, job: str, token: int) -> None:
-        if self.runs(job, token):
+        if self.runs(job, token) and not self.asks:
             if signal.getsignal(signal.SIGUSR2) is not self._handlers[signal.SIGUSR2]:
                 return  # the task has taken the signal for itself; it is killed when the grace is over
             self._wanted = (job, token)
@@ -223,7 +224,8 @@ class ThreadGuard(Guard):
             self._alarm = None
 
     def cancel(self, job: str, token: int) -> None:
-        self._interrupt(job, token, "cancel")
+        if not self.asks:
+            self._interrupt(job, token, "cancel")
 
     def _interrupt(self, job: str, token: int, reason: Reason) -> None:
         with self._lock:

@@ -14,13 +14,16 @@ from duly.job import Kind, Outcome
 log = logging.getLogger("duly.worker")
 
 
-def tell(outcome: Outcome, exc: BaseException | None = None) -> None:
-    """Log an attempt that did not succeed: failed as ERROR, with the traceback of ``exc``; others as WARNING."""
+def tell(outcome: Outcome, exc: BaseException | None = None, expected: bool = False) -> None:
+    """Log an attempt that did not succeed: failed as ERROR, with the traceback of ``exc``, or as INFO and without if
+    it was ``expected``; others as WARNING."""
     lease = outcome.lease
     try:
         info = None if outcome.error is None else decode_error(outcome.error)
         why = "no reason given" if info is None else f"{info.type}: {info.message}"
-        if outcome.kind == Kind.FAILED:
+        if outcome.kind == Kind.FAILED and expected:
+            log.info("job %s (%s) failed, as its task expects: %s", lease.id, lease.task, why)
+        elif outcome.kind == Kind.FAILED:
             trace = None if exc is None else (type(exc), exc, theirs(exc.__traceback__))
             log.error("job %s (%s) failed: %s", lease.id, lease.task, why, exc_info=trace)
         elif outcome.kind == Kind.RETRY:

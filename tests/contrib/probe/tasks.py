@@ -1,12 +1,16 @@
 """Tasks that look at Django's connections from inside of jobs."""
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 from reminders.models import Reminder
 
 from duly import shared_task
 from duly.contrib.django import app
+
+if "DulyBackend" in str(getattr(settings, "TASKS", "")):
+    from probe import django6  # noqa: F401 - its tasks
 
 
 def opened() -> bool:

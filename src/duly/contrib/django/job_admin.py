@@ -16,7 +16,8 @@ from duly.cli import times
 from duly.cli.data import call_parts
 from duly.cli.render import arguments, error_line, error_of, progress_line, took, value_text
 from duly.cli.text import decode, shorten
-from duly.contrib.django.store_admin import SELECTED, StoreAdmin, answering, moment
+from duly.contrib.django.moments import moment
+from duly.contrib.django.store_admin import SELECTED, StoreAdmin, answering
 from duly.errors import ConfigError
 from duly.job import STATE_NAMES, Attempt, Change, Filter, JobView, State
 from duly.store.contract import Order

@@ -15,8 +15,9 @@ from duly import scheduler
 from duly.cli import times
 from duly.cli.render import arguments
 from duly.cli.schedule import words_of
+from duly.contrib.django.moments import moment
 from duly.contrib.django.schedule_form import ScheduleForm, initial
-from duly.contrib.django.store_admin import SELECTED, StoreAdmin, answering, moment
+from duly.contrib.django.store_admin import SELECTED, StoreAdmin, answering
 from duly.errors import ConfigError
 from duly.job import Filter, Schedule
 

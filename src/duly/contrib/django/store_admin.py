@@ -9,18 +9,14 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from duly.app import Duly
-from duly.clock import from_micros
 from duly.contrib.django.project import project_app
 from duly.errors import ConfigError, StoreError
 from duly.messages import Action
@@ -117,11 +113,3 @@ class StoreAdmin(admin.ModelAdmin):
         now = self.store.now()
         self.store.record_action(Action(at=now, who=who, verb=verb, what=name, done=1, seen=1, updated=now))
         self.log_change(request, self.model(pk=name), verb)
-
-
-def moment(instant: int | None) -> datetime | None:
-    """An instant as templates take it: aware, or naive in the site's zone where ``USE_TZ`` is off."""
-    if instant is None:
-        return None
-    aware = from_micros(instant, UTC)
-    return aware if settings.USE_TZ else timezone.make_naive(aware, timezone.get_default_timezone())

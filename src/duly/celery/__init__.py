@@ -1,0 +1,40 @@
+"""What programs import from ``celery``, on duly's engine.
+
+::
+
+    import duly.celery
+
+    duly.celery.install()  # from here on `import celery` and `from kombu import Queue` resolve to this package
+    from celery import Celery, shared_task
+
+A program need not be changed at all: ``duly --as-celery -A proj worker``, ``DULY_AS_CELERY=1`` in the environment,
+or ``python -m duly.celery program.py``. The modules here are named and filled as Celery's are; what has no
+counterpart is refused where it is imported, with what to use instead (``resolving.py``). docs/from-celery.md is the
+guide.
+"""
+
+from __future__ import annotations
+
+from duly.celery.app import app_or_default
+from duly.celery.app.base import Celery
+from duly.celery.app.task import Task
+from duly.celery.resolving import install
+from duly.celery.utils import uuid
+from duly.shared import current_app, current_task, shared_task
+
+VERSION = (5, 6, 3)
+"""The Celery whose words these are."""
+
+__version__ = "5.6.3"
+
+__all__ = [
+    "VERSION",
+    "Celery",
+    "Task",
+    "app_or_default",
+    "current_app",
+    "current_task",
+    "install",
+    "shared_task",
+    "uuid",
+]

@@ -1,0 +1,27 @@
+"""``celery.app``: which app is meant where none is named."""
+
+from __future__ import annotations
+
+from duly.app import Duly
+from duly.celery.app.base import Celery
+from duly.shared import get_current_app, provide_default, shared_task
+
+_default: Celery | None = None
+
+
+def default_app() -> Celery:
+    """The app of a program that made none; its jobs are in ``default.duly.db`` in the working directory."""
+    global _default
+    if _default is None:
+        _default = Celery("default")
+    return _default
+
+
+def app_or_default(app: Duly | None = None) -> Duly:
+    """``app``, else the current one."""
+    return get_current_app() if app is None else app
+
+
+provide_default(default_app)
+
+__all__ = ["Celery", "app_or_default", "default_app", "shared_task"]

@@ -1,0 +1,123 @@
+"""``celery.app.control``: ``app.control`` with Celery's parameters and the form of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from duly import control as core
+from duly.inspection import Inspection
+from duly.job import Filter
+
+Destination = str | Sequence[str] | None
+
+_VERBS = (
+    "add_consumer",
+    "cancel_consumer",
+    "pool_grow",
+    "pool_shrink",
+    "ping",
+    "shutdown",
+    "stats",
+    "report",
+    "conf",
+)
+
+
+Inspect = Inspection
+
+
+class Control(core.Control):
+    """``app.control``. What Celery has each worker keep in its memory is written to the store here, once for all."""
+
+    def inspect(self, destination: Destination = None, timeout: float = 1.0, **kwargs: Any) -> Inspection:
+        """Ask. Parameters beyond Celery's first two (callback, connection, limit ...) are refused."""
+        _refuse("inspect", kwargs)
+        return super().inspect(destination, timeout)
+
+    def revoke(  # type: ignore[override]
+        self,
+        task_id: str | Sequence[str],
+        destination: Destination = None,
+        terminate: bool = False,
+        signal: str | int = "SIGTERM",
+        **kwargs: Any,
+    ) -> None:
+        """Cancel jobs, for every worker and for good; those that run are ended if ``terminate``.
+
+        ``destination`` and ``signal`` change nothing: the store decides, and a running task is asked first and then
+        killed with all that it has started.
+        """
+        super().revoke(task_id, terminate)
+
+    def terminate(self, task_id: str | Sequence[str], signal: str | int = "SIGTERM", **kwargs: Any) -> None:
+        """:meth:`revoke` with ``terminate=True``."""
+        super().revoke(task_id, terminate=True)
+
+    def rate_limit(  # type: ignore[override]
+        self,
+        task_name: str,
+        rate_limit: str | float | None,
+        destination: Destination = None,
+        reply: bool = False,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]] | None:
+        """At most so many starts of a task, over all workers together. Raises ValueError."""
+        super().rate_limit(task_name, rate_limit)
+        return self._all_say("new rate limit set successfully", destination) if reply else None
+
+    def time_limit(  # type: ignore[override]
+        self,
+        task_name: str,
+        soft: float | None = None,
+        hard: float | None = None,
+        destination: Destination = None,
+        reply: bool = False,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]] | None:
+        """Seconds for the jobs of a task that start from now on. Raises ValueError."""
+        super().time_limit(task_name, soft, hard)
+        return self._all_say("time limits set successfully", destination) if reply else None
+
+    def ping(self, destination: Destination = None, timeout: float = 1.0, **kwargs: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+        """``[{node: {"ok": "pong"}}]``."""
+        return _listed(super().ping(destination, timeout))
+
+    def purge(self, connection: Any = None) -> int:
+        """Cancel all jobs that wait and are due; how many."""
+        answers = self._store().cancel(Filter(states=("queued",)))
+        return sum(answer.verdict == "prevented" for answer in answers)
+
+    discard_all = purge
+
+    def broadcast(
+        self,
+        command: str,
+        arguments: dict[str, Any] | None = None,
+        destination: Destination = None,
+        reply: bool = False,
+        timeout: float = 1.0,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]] | None:
+        """Send one of the verbs that concern a worker's own life; gives the answers if ``reply``.
+
+        Raises ValueError for other verbs: what concerns jobs, limits and queues has methods, and is in the store.
+        """
+        if command not in _VERBS:
+            known = ", ".join(_VERBS)
+            raise ValueError(f"broadcast({command!r}): expected one of {known}; for other verbs there are methods")
+        answers = self.ask(command, arguments or {}, destination, timeout)
+        return _listed(answers) if reply else None
+
+    def _all_say(self, text: str, destination: Destination) -> list[dict[str, Any]]:
+        return [{f"{worker.name}@{worker.host}": {"ok": text}} for worker in self.nodes(destination)]
+
+
+def _listed(answers: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{node: answer} for node, answer in answers.items()]
+
+
+def _refuse(what: str, options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise TypeError(f"{what}({name}={value!r}): there is no such parameter here")

@@ -1,0 +1,1 @@
+"""``celery.contrib``: ``abortable``, ``testing`` and the ``pytest`` fixtures."""

@@ -1,0 +1,1 @@
+"""``celery.contrib.testing``: an app for tests, and a worker in the test's process."""

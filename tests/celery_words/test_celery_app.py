@@ -1,0 +1,180 @@
+"""``Celery``: the constructor, the defaults, what is there under Celery's names and what is refused."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+import duly
+from duly import ConfigError
+from duly.celery import Celery, Task, app_or_default, shared_task
+from duly.celery.app import default_app
+from duly.testing import World
+
+
+def test_it_is_a_duly_app_with_celerys_defaults(app: Celery) -> None:
+    assert isinstance(app, duly.Duly)
+    assert app.main == "proj"
+    assert app.conf.task_default_queue == "celery"
+    app.conf.task_default_queue = "mine"
+    assert app.conf.task_default_queue == "mine"
+    assert app_or_default() is app
+    assert app_or_default(app) is app
+    assert default_app() is default_app()
+
+
+def test_without_a_name_it_has_that_of_its_module() -> None:
+    assert Celery(store="sqlite:///:memory:").main == __name__
+
+
+def test_a_broker_is_kept_and_said_to_be_of_no_use(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    app = Celery("shop", broker="redis://:secret@localhost/1", backend="rpc://", include=["json"])
+    app._file = str(tmp_path / "shop.py")
+    (tmp_path / "shop.py").touch()
+    assert app.conf.broker_url == "redis://:secret@localhost/1"
+    assert app.conf.result_backend == "rpc://"
+    assert app.task_modules() == ["json"]
+    app.send_task("shop.f")
+    app.close()
+    app.send_task("shop.f")
+    said = [record.getMessage() for record in caplog.records if "not in its broker" in record.getMessage()]
+    assert len(said) == 1
+    assert f"in sqlite:///{tmp_path}/shop.duly.db, which only processes of this host share" in said[0]
+    assert "secret" not in said[0]
+    app.close()
+
+
+def test_with_a_store_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with Celery("shop", broker="amqp://", store="sqlite:///:memory:") as app:
+        app.send_task("shop.f")
+    assert "broker" not in caplog.text
+
+
+@pytest.mark.parametrize("part", ["loader", "amqp", "events", "log", "control", "backend_cls"])
+def test_parts_of_celery_are_refused(part: str) -> None:
+    with pytest.raises(ConfigError, match=f"{part}=...\\) names a part that duly does not have"):
+        Celery("x", **{part: "some.Class"})
+
+
+def test_wrong_settings_are_refused_where_they_are() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'worker_concurrency'"):
+        Celery("x", worker_concurency=3)
+    with pytest.raises(ConfigError, match="strict_typing"):
+        Celery("x", strict_typing=False)
+    assert Celery("x", changes={"timezone": "Europe/Paris"}, task_always_eager=True).conf.timezone == "Europe/Paris"
+
+
+@pytest.mark.parametrize("name", ["backend", "amqp", "pool", "connection", "steps", "events", "WorkController"])
+def test_attributes_without_a_counterpart_say_what_to_use(app: Celery, name: str) -> None:
+    assert not hasattr(app, name)
+    with pytest.raises(AttributeError, match=f"a duly app has no {name}: ."):
+        getattr(app, name)
+
+
+def test_a_class_for_all_tasks(world: World) -> None:
+    notes = []
+
+    class InContext(Task[..., Any]):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            notes.append(self.name)
+            return self.run(*args, **kwargs)
+
+    app = Celery("flask_like", task_cls=InContext, store="sqlite:///:memory:")
+
+    @app.task
+    def one() -> None: ...
+
+    assert isinstance(one, InContext)
+    one()
+    assert notes == [one.name]
+    other = Celery("flask_like", store="sqlite:///:memory:")
+    other.Task = InContext
+    assert isinstance(other.task(lambda: None), InContext)
+    assert Celery("named", task_cls="duly.celery:Task").Task is Task
+    with pytest.raises(ConfigError, match=r"expected a subclass of celery\.Task"):
+        Celery("wrong", task_cls=dict)  # type: ignore[arg-type]
+
+
+def test_what_happens_when_the_app_is_complete(app: Celery) -> None:
+    order = []
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    @app.on_after_finalize.connect
+    def later(sender: Any, **_: Any) -> None:
+        order.append("finalize")
+
+    @app.on_after_configure.connect
+    def setup(sender: Celery, **_: Any) -> None:
+        order.append("configure")
+        sender.add_periodic_task(10.0, add, args=(1, 2), name="each 10")
+        sender.add_periodic_task(60, add, (3, 4), queue="slow")
+
+    app.check()
+    app.finalize()
+    assert order == ["configure", "finalize"]
+    found = {one.name: one for one in app.declared_schedules()}
+    assert set(found) == {"each 10", add.name}
+    assert found[add.name].queue == "slow"
+    assert found["each 10"].args == b"[[1,2],{}]"
+
+
+def test_a_receiver_that_finds_the_app_wrong(app: Celery) -> None:
+    @app.on_after_configure.connect
+    def setup(sender: Celery, **_: Any) -> None:
+        raise ConfigError("no region set")
+
+    with pytest.raises(ConfigError, match="no region set"):
+        app.check()
+
+
+def test_control_has_celerys_parameters(world: World, app: Celery) -> None:
+    @app.task
+    def add() -> None: ...
+
+    job = add.apply_async(countdown=60)
+    app.control.revoke(job.id, terminate=True, signal="SIGKILL")
+    assert job.state == "REVOKED"
+    assert app.control.rate_limit(add.name, "10/m") is None
+    [limit] = app.store.limits()
+    assert (limit.name, limit.rate) == (add.name, 10)
+    add.delay()
+    assert app.control.purge() == 1
+    assert app.control.ping(timeout=0.01) == []
+    assert app.control.broadcast("shutdown", destination=["nobody"]) is None
+    with pytest.raises(ValueError, match=r"broadcast\('rate_limit'\): expected one of"):
+        app.control.broadcast("rate_limit", {"task_name": add.name})
+    with pytest.raises(TypeError, match=r"inspect\(connection="):
+        app.control.inspect(connection=object())
+
+
+def test_the_command_line_of_an_app(app: Celery, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="is in no module"):
+        app.start(["tasks"])
+    with pytest.raises(ValueError, match="expected the word worker"):
+        app.worker_main(["-l", "INFO"])
+
+
+def test_shared_tasks_are_of_the_current_app(app: Celery) -> None:
+    @shared_task(bind=True, acks_late=True, name="shared.who")
+    def who(self: Task[..., Any]) -> str:
+        return self.app.name
+
+    assert who() == "proj"
+    assert isinstance(who, Task)
+    assert app.tasks["shared.who"] == who
+
+
+def test_options_that_change_nothing_are_said_once(app: Celery, caplog: pytest.LogCaptureFixture) -> None:
+    from duly.celery.app import options
+
+    options._said.clear()
+    caplog.set_level(logging.INFO)
+    for name in ("a", "b"):
+        app.task(name=name, acks_late=False, track_started=True)(lambda: None)
+    assert caplog.text.count("acks_late=False has no effect") == 1
+    assert "track_started" not in caplog.text
