@@ -28,6 +28,8 @@ Replies = dict[str, Any]
 TIMEOUT = 2.0
 """Seconds to wait for answers."""
 
+_PURGE_AT_ONCE = 500  # jobs in a transaction
+
 
 class Control:
     """Tells workers what to do and asks how they are; for any thread.
@@ -147,6 +149,16 @@ class Control:
         wanted = (destination,) if isinstance(destination, str) else destination
         alive = [worker for worker in store.workers() if worker.expires > now and _matches(worker, wanted)]
         return sorted(alive, key=node_name)
+
+
+def purge(store: Store, queues: Sequence[str] | None = None) -> int:
+    """Cancel every job that waits in these queues, or in all, some at a time; how many."""
+    which = Filter(states=("scheduled", "queued", "retrying"), queues=tuple(queues) if queues is not None else None)
+    gone = 0
+    while page := store.jobs(which, limit=_PURGE_AT_ONCE).jobs:
+        answers = store.cancel(msgspec.structs.replace(which, ids=tuple(job.id for job in page)))
+        gone += sum(answer.verdict == "prevented" for answer in answers)
+    return gone
 
 
 def _matches(worker: WorkerInfo, wanted: Iterable[str] | None) -> bool:

@@ -17,27 +17,15 @@ import sys
 import traceback
 from types import ModuleType, TracebackType
 
-import msgspec
-
 from duly import signals
 from duly.app import Duly
 from duly.config import did_you_mean
 from duly.errors import ConfigError
+from duly.overrides import NO_OVERRIDES, Overrides
 
 _ATTRIBUTES = ("app", "duly", "celery")
 _SUBMODULES = ("tasks", "app", "duly", "celery")
 _BROKEN = "module {!r} cannot be imported; the error is in it, or in what it imports"
-
-
-class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says of an app; it counts more than the app's code."""
-
-    config: str | None = None  # a module of settings
-    settings: tuple[str, ...] = ()  # "worker.concurrency=4"
-    include: tuple[str, ...] = ()  # more modules of tasks
-
-
-NO_OVERRIDES = Overrides()
 
 
 def load_app(spec: str, store: str | None = None, overrides: Overrides = NO_OVERRIDES) -> Duly:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -117,8 +117,8 @@ class Scheduler:
             return None
 
 
-def run(store: Store, stop: threading.Event) -> None:
-    """Tick until ``stop`` is set; a store that does not answer is tried again each second."""
+def run(store: Store, stop: threading.Event, after_tick: Callable[[], None] = lambda: None) -> None:
+    """Tick until ``stop`` is set, at least each 10 s; a store that does not answer is tried again each second."""
     scheduler, failing = Scheduler(store), False
     while not stop.is_set():
         pause = 1.0
@@ -130,6 +130,7 @@ def run(store: Store, stop: threading.Event) -> None:
             if not failing:
                 log.error("the store does not answer, no jobs of schedules are made: %s", exc)
             failing = True
+        after_tick()
         stop.wait(pause)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,3 +98,34 @@ def settle(store: Store, worker: int, lease: Lease, kind: Kind, **fields: Any) -
     now = store.now()
     outcome = Outcome(lease, kind, now - 1_200_000, now, **fields)
     assert not store.exchange(worker, 0, [outcome], 0, ()).refused
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Wait until something is true."""
+
+    def wait(what: Callable[[], bool], patience: float = 30.0) -> None:
+        end = time.monotonic() + patience
+        while not what():
+            assert time.monotonic() < end, f"did not happen within {patience} s"
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
+def within(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Duly:
+    """The command in this process, for words that it refuses before it does anything: quicker than :func:`duly`."""
+    from duly.cli import run as run_words
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("DULY_STORE", environment["DULY_STORE"])
+
+    def run(*words: str, env: dict[str, str] | None = None, stdin: str | None = None) -> Ran:
+        status = run_words(words)
+        return Ran(status, *capsys.readouterr())
+
+    return run

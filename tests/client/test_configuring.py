@@ -15,7 +15,8 @@ import pytest
 from duly import ConfigError, Duly
 from duly.celery_settings import CELERY_NAMES, modern, reason
 from duly.config import NAMES, Settings
-from duly.loading import Overrides, load_app
+from duly.loading import load_app
+from duly.overrides import Overrides
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
-"""``tasks``, ``config`` and ``version``: what an app and this installation are."""
+"""``tasks`` and ``version``: what an app and this installation are."""
 
 from __future__ import annotations
 
 import inspect
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,48 +71,6 @@ def _task_data(task: Task[..., Any]) -> dict[str, Any]:
         "at_most_once": task.at_most_once,
         "ignore_result": task.ignore_result,
     }
-
-
-@click.command(cls=Verb)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, value, source.")
-@pass_session
-def config(session: Session, as_json: bool) -> None:
-    """Show every setting of an app, its value and where it comes from."""
-    from rich.text import Text
-
-    from duly.cli.table import Column, lay_out
-
-    rows = settings(session)
-    if as_json:
-        for name, value, source in rows:
-            session.json({"name": name, "value": value, "source": source})
-        return
-    columns = [Column("SETTING"), Column("VALUE", least=20), Column("FROM")]
-    for name, value, source in rows:
-        style = "dim" if source == "default" else ""
-        for column, cell in zip(columns, (name, clean(str(value)), source), strict=True):
-            column.cells.append(Text(cell, style))
-    session.print(*lay_out(columns, session.width))
-
-
-def settings(session: Session) -> list[tuple[str, Any, str]]:
-    """(name, value, source) of every setting, in the order they are written down."""
-    app = session.app
-    rows = []
-    for name, value in app.conf.items():
-        source = "app" if name in app.conf.changed else "default"
-        if name == "beat_schedule":
-            value = {each: repr(entry) for each, entry in value.items()}
-        if name == "store":
-            value, source = app.store_url, _store_source(session, source)
-        rows.append((name, value, source))
-    return rows
-
-
-def _store_source(session: Session, source: str) -> str:
-    if session.store_url is not None:
-        return "--store"
-    return "DULY_STORE" if source == "default" and os.environ.get("DULY_STORE") else source
 
 
 @click.command(cls=Verb)

@@ -11,6 +11,7 @@ import msgspec
 
 from duly.call import CallOptions, Defaults, make_job
 from duly.cli import times
+from duly.cli.celery_flags import celery_flags
 from duly.cli.data import raw
 from duly.cli.reach import warn_unserved
 from duly.cli.render import error_line, error_of, progress_line
@@ -65,6 +66,7 @@ def when_due(session: Session, eta: str | None, countdown: str | None) -> int | 
 @click.option("--priority", type=Whole(0, 9), metavar="0-9", help="9 runs first.")
 @click.option("--key", metavar="KEY", help="Only if no live job holds this key.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: id and whether it was stored.")
+@celery_flags("call")
 @pass_session
 def call(
     session: Session,
@@ -134,6 +136,7 @@ def _job(session: Session, name: str, data: bytes, options: CallOptions) -> Job:
 @click.option("--timeout", metavar="SPAN", help="Wait this long for it to finish, e.g. 30 (seconds), 10m.")
 @click.option("--traceback", is_flag=True, help="Print the traceback of a failed job.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: id, state, result, error.")
+@celery_flags("result")
 @pass_session
 def result(session: Session, job_id: str, timeout: str | None, traceback: bool, as_json: bool) -> None:
     """Print a job's result as JSON. ID may be abbreviated.

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from duly.cli.root import Number, Verb
+from duly.cli.root import Number, Verb, common_options
 from duly.cli.session import NO_WORKER, NOT_DONE, Session
 from duly.cli.text import clean, clean_lines, did_you_mean, plural
 from duly.control import TIMEOUT, Control, Replies
@@ -24,6 +24,10 @@ class Family(click.Group):
     """``duly inspect`` and ``duly control``: verbs below a verb."""
 
     command_class = Verb
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(common_options(hidden=True))
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Names have underscores, as Celery's have; dashes are understood."""

@@ -11,12 +11,14 @@ from typing import Any
 import click
 
 from duly import __version__
+from duly.cli.celery_flags import VERBS as CELERY_VERBS
 from duly.cli.session import Session
 from duly.cli.times import FORMS
 
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
         "worker": ("worker", "Run a worker."),
+        "multi": ("multi", "Start and stop several workers of this host."),
         "call": ("call", "Store a job."),
         "beat": ("schedule", "Make the jobs of schedules in a process of its own."),
     },
@@ -31,7 +33,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "tasks": ("about", "List the tasks an app registers."),
         "route": ("route", "Say where a call would go, and why."),
         "list": ("route", "List the bindings of queues."),
-        "config": ("about", "Show every setting and where it comes from."),
+        "config": ("config", "Show the settings of an app; check a file of them."),
         "version": ("about", "Show versions."),
     },
     "Change": {
@@ -111,6 +113,8 @@ class Root(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None and not args[0].startswith("-"):
+            if args[0] in CELERY_VERBS:
+                raise click.UsageError(f"{args[0]!r} is Celery's and not here: {CELERY_VERBS[args[0]]}", ctx)
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"no verb {args[0]!r}.{hint}", ctx)
@@ -126,7 +130,7 @@ def common_options(hidden: bool) -> list[click.Parameter]:
     """``-A`` and its companions. They write into the session and never reach the verb."""
 
     def option(*names: str, **settings: Any) -> click.Option:
-        return click.Option(names, hidden=hidden, expose_value=False, **settings)
+        return click.Option(names, **{"hidden": hidden, "expose_value": False, **settings})
 
     def keep(field: str) -> Any:
         def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -145,12 +149,38 @@ def common_options(hidden: bool) -> list[click.Parameter]:
             is_eager=True,
             help="Programs that import celery get duly.",
         ),
+        option("--config", metavar="MODULE", callback=keep("config"), help="Settings for the app, as a module."),
         option("--tz", metavar="ZONE", callback=_zone, help="Time zone for reading and showing times."),
         option("--workdir", metavar="DIR", callback=_enter, is_eager=True, help="Change to this directory first."),
         option("-C", "--no-color", is_flag=True, callback=keep("no_color"), help="No colours (as NO_COLOR)."),
         option("-q", "--quiet", is_flag=True, callback=keep("quiet"), help="No hints, summaries and banners."),
         option("--version", is_flag=True, callback=_version, is_eager=True, help="Show the version and exit."),
+        option("-b", "--broker", metavar="URL", callback=_setting("broker_url"), hidden=True),
+        option("--result-backend", metavar="URL", callback=_setting("result_backend"), hidden=True),
+        option("--loader", metavar="NAME", callback=_refuse_loader, hidden=True),
+        option("--skip-checks", is_flag=True, hidden=True),
     ]
+
+
+def _setting(name: str) -> Any:
+    """Celery's options that are settings: taken, and answered with what they mean here."""
+
+    def into_session(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        if value is None:
+            return
+        from duly.celery_settings import reason
+
+        session = ctx.ensure_object(Session)
+        session.settings.append(f"{name}={value}")
+        if (why := reason(name)) is not None:
+            session.note(f"{param.opts[-1]} has no effect here: {why}. The store is said by --store.")
+
+    return into_session
+
+
+def _refuse_loader(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.BadParameter("there are no loaders here; settings come by --config MODULE", ctx, param)
 
 
 def _enter(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

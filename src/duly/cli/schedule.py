@@ -13,7 +13,9 @@ import msgspec
 
 from duly import scheduler, signals
 from duly.cli import times
+from duly.cli.background import Background, background_options, level
 from duly.cli.call import json_option
+from duly.cli.celery_flags import celery_flags
 from duly.cli.data import call_parts, raw
 from duly.cli.reach import Family
 from duly.cli.root import Verb, Whole
@@ -249,25 +251,32 @@ def run(session: Session, name: str, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
+@click.option("-l", "--loglevel", default="INFO", callback=level, metavar="LEVEL", help="DEBUG to CRITICAL. [INFO]")
+@background_options
+@celery_flags("beat")
 @pass_session
-def beat(session: Session) -> None:
+def beat(session: Session, /, loglevel: str, **given: Any) -> None:
     """Make the jobs of schedules in a process of its own, until TERM or Ctrl-C.
 
     Workers do this too; with both running each occurrence is still made once. With -A the app's schedules are
     declared first.
     """
-    from duly.worker import logs
+    from duly.worker import logs, systemd
 
     session.may_create = True
-    logs.configure("INFO", None, "beat")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    if session.app_spec is not None:
-        scheduler.declare(session.store, session.app.name, session.app.declared_schedules())
-        signals.beat_init.send(session.app)
-    session.note(f"Ticking for {plural(len(session.store.schedules()), 'schedule')}. Ctrl-C to leave.")
-    scheduler.run(session.store, stop)
+    background = Background(session, **given)
+    with background.begin():
+        logs.configure(loglevel, given["logfile"], "beat")
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        if session.app_spec is not None:
+            scheduler.declare(session.store, session.app.name, session.app.declared_schedules())
+            signals.beat_init.send(session.app)
+        session.note(f"Ticking for {plural(len(session.store.schedules()), 'schedule')}. Ctrl-C to leave.")
+        background.ready()
+        systemd.notify("READY=1")
+        scheduler.run(session.store, stop, lambda: systemd.notify("WATCHDOG=1"))
 
 
 # -- in words ------------------------------------------------------------------------------------

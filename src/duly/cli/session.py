@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from duly.app import Duly
+    from duly.overrides import Overrides
     from duly.store.contract import Store
 
 NO_STORE = """no store given. Say which one in one of three ways:
@@ -56,6 +57,9 @@ class Session:
         self.may_create = False  # the verb makes a store where there is none; set before ``store`` is asked for
         self.no_color = False
         self.quiet = False
+        self.config: str | None = None  # a module of settings
+        self.settings: list[str] = []  # "worker.concurrency=4"
+        self.include: list[str] = []  # more modules of tasks
 
     @cached_property
     def app(self) -> Duly:
@@ -64,7 +68,14 @@ class Session:
 
         if self.app_spec is None:
             raise click.UsageError(NO_APP)
-        return load_app(self.app_spec, self.store_url)
+        return load_app(self.app_spec, self.store_url, self.overrides)
+
+    @property
+    def overrides(self) -> Overrides:
+        """What this command line says of the app."""
+        from duly.overrides import Overrides
+
+        return Overrides(config=self.config, settings=tuple(self.settings), include=tuple(self.include))
 
     @cached_property
     def store(self) -> Store:

@@ -99,8 +99,9 @@ class Crew:
             store=self._options.store,
             workdir=os.getcwd(),
             loglevel=self._options.loglevel,
-            logfile=os.path.abspath(self._options.logfile) if self._options.logfile else None,
+            logfile=self._options.logfile_of(slot + 1),
             label=f"{label}/{slot + 1}",
+            overrides=self._options.overrides,
         )
         child = Child(slot, next(self._generations), self._mark, load, self._clock.monotonic())
         self._children[slot] = child

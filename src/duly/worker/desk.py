@@ -21,6 +21,7 @@ from duly.clock import Clock
 from duly.errors import ConfigError, StoreError
 from duly.messages import Control, TimeLimit
 from duly.store import Store
+from duly.worker.autoscale import Autoscale
 from duly.worker.crew import Crew
 from duly.worker.options import Plan
 
@@ -41,8 +42,17 @@ class Desk:
     3. ``look`` obeys and answers what is there. What changes the plan goes to the crew and the registry.
     """
 
-    def __init__(self, store: Store, crew: Crew, plan: Plan, clock: Clock, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        crew: Crew,
+        plan: Plan,
+        clock: Clock,
+        stop: Callable[[], None],
+        autoscale: Autoscale | None = None,
+    ) -> None:
         self.plan = plan
+        self._autoscale = autoscale
         self._store = store
         self._crew = crew
         self._clock = clock
@@ -88,9 +98,31 @@ class Desk:
         except (Refused, TypeError, ValueError) as exc:
             return {"error": f"{message.method}: {exc}"}
         if self.plan != before:
-            self._crew.change(self.plan, self._time_limits)
-            self._store.update_worker(worker, self.plan.queues, self.plan.concurrency)
+            self._put_in_force(worker)
         return answer
+
+    def _put_in_force(self, worker: int) -> None:
+        self._crew.change(self.plan, self._time_limits)
+        self._store.update_worker(worker, self.plan.queues, self.plan.concurrency)
+
+    def scale(self, worker: int) -> None:
+        """Have as many executors as are needed, if that is for this worker to decide."""
+        if self._autoscale is None:
+            return
+        try:
+            size = self._autoscale.wanted(self.plan.concurrency, self._crew.running(), self._is_waiting)
+            if size != self.plan.concurrency:
+                log.info("%d executors instead of %d", size, self.plan.concurrency)
+                self.plan = msgspec.structs.replace(self.plan, concurrency=size)
+                self._put_in_force(worker)
+        except StoreError as exc:
+            log.debug("cannot scale yet: %s", exc)
+
+    def _is_waiting(self) -> bool:
+        """Whether a due job waits in a queue that is served."""
+        paused = self._store.paused()
+        due = self._store.next_due([queue for queue in self.plan.queues if queue not in paused])
+        return due is not None and due <= self._store.now()
 
     def take_time_limits(self) -> None:
         """Tell the crew what is in force now. Raises StoreError."""
@@ -104,6 +136,9 @@ class Desk:
     def _resize(self, by: int) -> Answer:
         if self.plan.pool != "process":
             raise Refused(f"a {self.plan.pool} pool has a fixed size; start the worker with another -c")
+        if self._autoscale is not None:
+            bounds = f"{self._autoscale.least} to {self._autoscale.most} executors"
+            raise Refused(f"this worker decides itself how many it needs ({bounds}, --autoscale)")
         size = self.plan.concurrency + by
         if size < 1:
             raise Refused(f"{-by} fewer than {self.plan.concurrency} leaves none; to end the worker: shutdown")

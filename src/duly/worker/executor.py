@@ -112,7 +112,7 @@ class Executor:
         try:
             logs.configure(load.loglevel, load.logfile, load.label)
             os.chdir(load.workdir)
-            app = load_app(load.app, load.store)
+            app = load_app(load.app, load.store, load.overrides)
             announce.logging_is_set_up(load)
             hello = self._hello(app, load)
         except DulyError as exc:
@@ -146,7 +146,8 @@ class Executor:
             limits=declared(app.tasks.values()),
             app=app.name,
             schedules=tuple(app.declared_schedules()),
-            conf=msgspec.to_builtins(dict(conf), enc_hook=repr),
+            conf=msgspec.to_builtins(conf.table(with_defaults=True), enc_hook=repr),
+            known=app.routing.known,
         )
 
     def _work(self, app: Duly, go: Go) -> None:

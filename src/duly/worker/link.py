@@ -27,6 +27,7 @@ import msgspec
 
 from duly.job import Limit, Schedule
 from duly.messages import TimeLimit
+from duly.overrides import NO_OVERRIDES, Overrides
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load", tag_field="say"):
@@ -38,6 +39,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load", tag_field="say
     loglevel: str
     logfile: str | None
     label: str  # "worker/1", for the log
+    overrides: Overrides = NO_OVERRIDES
 
 
 class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go", tag_field="say"):
@@ -95,7 +97,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="s
     limits: list[Limit]  # declared by its tasks
     app: str  # its name
     schedules: tuple[Schedule, ...]  # declared by its code
-    conf: dict[str, Any]  # every setting; what has no JSON form as text
+    conf: dict[str, Any]  # every setting, without passwords; what has no JSON form as text
+    known: tuple[str, ...] | None = None  # the only queues there may be; None: any
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed", tag_field="say"):

@@ -6,6 +6,7 @@ A line says which worker and executor wrote it and, inside a task, for which job
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import sys
 
 from duly.errors import ConfigError
@@ -20,7 +21,8 @@ def configure(level: str, logfile: str | None, label: str) -> None:
     if level.upper() not in _LEVELS:
         raise ConfigError(f"log level {level!r}: expected one of {', '.join(_LEVELS)}")
     try:
-        handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
+        # one that looks before each line whether the file was rotated away, and opens it anew
+        handler = logging.handlers.WatchedFileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
     except OSError as exc:
         raise ConfigError(f"log file {logfile!r} cannot be opened: {exc.strerror}") from None
     handler.setFormatter(logging.Formatter(FORMAT))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Sequence
 
 import msgspec
 
 from duly import turns
+from duly.config import did_you_mean
 from duly.errors import ConfigError
+from duly.overrides import NO_OVERRIDES, Overrides
+from duly.worker import filenames
 from duly.worker.link import Hello
 
 
@@ -22,7 +27,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None = None  # jobs at once
     pool: str | None = None  # process, thread or async
     loglevel: str = "WARNING"
-    logfile: str | None = None  # None: standard error
+    logfile: str | None = None  # in which %n%I and the like stand for names (filenames.py); None: standard error
     soft_time_limit: float | None = None  # seconds; for tasks that have none of their own
     time_limit: float | None = None  # seconds; likewise
     max_tasks_per_child: int | None = None
@@ -30,6 +35,16 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     lease: float | None = None  # seconds
     reload: bool = False  # restart executors when source files change
     workdir: str | None = None  # None: the current directory
+    overrides: Overrides = NO_OVERRIDES  # of the app's settings
+    exclude: tuple[str, ...] = ()  # queues not to serve, of those it would
+    purge: bool = False  # cancel what waits in its queues before it begins
+    autoscale: tuple[int, int] | None = None  # most and least jobs at once, in place of concurrency
+
+    def logfile_of(self, index: int) -> str | None:
+        """The log file of the supervisor (0) or of an executor (1 ...), absolute; None: standard error."""
+        if self.logfile is None:
+            return None
+        return os.path.abspath(filenames.expand(self.logfile, self.name or "worker", socket.gethostname(), index))
 
 
 class ReadyInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,15 +117,20 @@ def plan_of(options: WorkerOptions, hello: Hello) -> Plan:
         reserve = turns.numbered(hello.reserve if options.reserve is None else options.reserve, "number of slots")
     except ValueError as exc:
         raise ConfigError(str(exc)) from None
-    turns.check_reserve(reserve, weights, options.concurrency or hello.concurrency)
+    weights = _served(weights, options.exclude, hello.known)
+    pool = options.pool or hello.pool
+    concurrency = options.autoscale[1] if options.autoscale else options.concurrency or hello.concurrency
+    if options.autoscale and pool != "process":
+        raise ConfigError(f"--autoscale: a {pool} pool has a fixed size; use -c, or -P process")
+    turns.check_reserve(reserve, weights, concurrency)
     return Plan(
         store=hello.store,
         queues=tuple(weights),
         weights=weights,
         reserve=reserve,
         tasks=hello.tasks,
-        pool=options.pool or hello.pool,
-        concurrency=options.concurrency or hello.concurrency,
+        pool=pool,
+        concurrency=concurrency,
         lease=options.lease or hello.lease,
         poll=hello.poll,
         cancel_grace=hello.cancel_grace,
@@ -122,3 +142,23 @@ def plan_of(options: WorkerOptions, hello: Hello) -> Plan:
         max_tasks=options.max_tasks_per_child or hello.max_tasks,
         max_memory=options.max_memory_per_child or hello.max_memory,
     )
+
+
+def _served(weights: dict[str, int], exclude: Sequence[str], known: Sequence[str] | None) -> dict[str, int]:
+    """The queues to serve. Raises ConfigError for one that may not be used, or that is excluded and not there."""
+    for queue in weights:
+        if known is not None and queue not in known:
+            raise ConfigError(
+                f"queue {queue!r} is not in task_queues, and task_create_missing_queues is False"
+                f"{did_you_mean(queue, known)}"
+            )
+    for queue in exclude:
+        if queue not in weights:
+            raise ConfigError(
+                f"--exclude-queues: this worker serves no queue {queue!r}{did_you_mean(queue, weights)}; it serves "
+                f"{', '.join(weights)}"
+            )
+    left = {queue: weight for queue, weight in weights.items() if queue not in exclude}
+    if not left:
+        raise ConfigError(f"--exclude-queues leaves no queue to serve of {', '.join(weights)}")
+    return left

@@ -16,15 +16,18 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 
+from duly import celery_settings
 from duly import store as stores
 from duly.clock import MICROS, SYSTEM, Clock
+from duly.control import purge
 from duly.errors import ConfigError, StoreError
 from duly.job import WorkerInfo
 from duly.store import Listener, Store
 from duly.worker import guardian, logs, presence, proctree, systemd
+from duly.worker.autoscale import Autoscale
 from duly.worker.crew import Crew
 from duly.worker.desk import Desk
 from duly.worker.heartbeat import Heartbeat
@@ -80,7 +83,7 @@ class Supervisor:
         self._next_watchdog = 0.0
 
     def run(self) -> int:
-        logs.configure(self._options.loglevel, self._options.logfile, self._name or "worker")
+        logs.configure(self._options.loglevel, self._options.logfile_of(0), self._name or "worker")
         _enter(self._options.workdir)
         _, lifeline = guardian.start(f"{proctree.WORKER_MARK}={self._mark}")
         previous = self._take_signals()
@@ -143,15 +146,19 @@ class Supervisor:
             self._status, self._stops = 1, 2
             self._crew.kill_all("cold")
             return
+        _say_what_has_no_effect(hello.conf)
         if self._on_ready is not None:
             self._on_ready(self._ready_info(plan))
         systemd.notify("READY=1")
 
     def _open(self, plan: Plan) -> None:
         self._store = stores.open(plan.store)
+        if self._options.purge:
+            log.warning("purged %d waiting jobs of %s", purge(self._store, plan.queues), ", ".join(plan.queues))
         self._name = self._options.name or self._free_name(self._store)
         self._heartbeat = Heartbeat(stores.open(plan.store), plan.lease, self._clock, self._loop.poke)
-        self._desk = Desk(self._store, self._crew, plan, self._clock, lambda: self._stop(1))
+        scale = Autoscale(*self._options.autoscale, self._clock) if self._options.autoscale else None
+        self._desk = Desk(self._store, self._crew, plan, self._clock, lambda: self._stop(1), scale)
         self._desk.take_time_limits()
         self._store.declare_limits(plan.tasks, self._crew.hello.limits if self._crew.hello else [])
         self._register(plan)
@@ -278,6 +285,7 @@ class Supervisor:
         if self._desk is None or self._heartbeat is None or self._worker is None or self._stops:
             return
         self._desk.look(self._worker, self._heartbeat.renewed)
+        self._desk.scale(self._worker)
         self._plan = self._desk.plan
 
     def _on_control(self) -> None:
@@ -342,6 +350,15 @@ class Supervisor:
         if interval is not None and self._plan is not None and now >= self._next_watchdog:
             self._next_watchdog = now + interval
             systemd.notify("WATCHDOG=1")
+
+
+def _say_what_has_no_effect(conf: Iterable[str]) -> None:
+    """Of the settings that a Celery configuration brings along."""
+    reasons = {name: why for name in conf if (why := celery_settings.reason(name)) is not None}
+    if reasons:
+        log.warning("settings without effect here: %s; duly config check says why", ", ".join(sorted(reasons)))
+    for name, why in reasons.items():
+        log.info("setting %s has no effect here: %s", name, why)
 
 
 def _neighbours(store: Store) -> list[WorkerInfo]:
