@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duly.errors import ConfigError
-from duly.job import Exchange, Outcome, Then
+from duly.job import Exchange, Kind, Outcome, Then
 from duly.store import stats
 from duly.store.redis.packing import blob, job_row, lease_of, ref_of, token_of
 from duly.store.redis.server import AnswerLost, Server
@@ -27,6 +27,7 @@ class Running:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._lost: dict[Seat, str] = {}
+        self._limited = False  # there were limits or pauses at the last exchange
 
     def exchange(
         self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
@@ -35,20 +36,28 @@ class Running:
         token = f"{number:016x}"
         rows, described = _described(outcomes, self._server.now())
         lost = self._lost.get((worker, slot))
+        plain = lost is None and all(o.kind <= Kind.UNCERTAIN and o.then is None for o in outcomes)
         try:
-            answer = self._server.call(
-                "exchange", worker, slot, token, want, queues, described, rows, lost or False, repeat=False
-            )
+            answer = self._call(plain, (worker, slot, token, want, queues, described, rows, lost or False))
         except AnswerLost:
             self._lost[worker, slot] = token
             raise
         if answer[0] is None:
             raise no_gate(answer[1].decode())
-        refused, found, more = answer
+        refused, found, more, limited = answer
+        self._limited = bool(limited)
         if lost is not None:
             del self._lost[worker, slot]
         leases = [lease_of(found[i], found[i + 1], found[i + 2], number) for i in range(0, len(found), 3)]
         return Exchange(leases, [outcomes[place] for place in refused], bool(more))
+
+    def _call(self, plain: bool, parameters: tuple[object, ...]) -> list[Any]:
+        """By the short script if it will do; where there are limits it never does."""
+        if plain and not self._limited:
+            answer = self._server.call("exchange", *parameters, repeat=False)
+            if answer[0] != b"all":
+                return answer
+        return self._server.call("exchange_all", *parameters, repeat=False)
 
 
 def then_of(then: Then, now: int) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
--- include: keys records jobs store deleting gates losing
+-- include: keys records levels jobs refs store deleting gates statistics losing
 -- An executor died. A = {worker, slot, ids of jobs that had started, the reason (a blob), max_lost}. Answers {now, for
 -- each of its jobs: id, task, queue, state, lost}.
 

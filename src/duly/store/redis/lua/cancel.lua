@@ -1,4 +1,4 @@
--- include: keys records jobs store deleting gates filter picking
+-- include: keys records levels jobs refs store deleting gates filter picking
 -- End what waits, and ask to stop what runs. A = {..., 1 or 2 (to be killed)} (see picking.lua). Answers {now, answers}.
 
 local answers = pick(function(ref, body, s)

@@ -1,10 +1,10 @@
--- include: keys records jobs store deleting gates
--- Store jobs that have keys, or are a canvas. A = {jobs, whether this is a repetition, gates: id and size of each}. Answers
+-- include: keys records levels jobs refs store deleting gates
+-- Store jobs that have keys, or are a canvas. A = {gates: id and size of each, jobs, whether this is a repetition}. Answers
 -- {now, for each job: 1 stored, 0 its id was there, or the id of the holder of its key}; or {now, false, "key", key,
 -- holder} if a job with on_conflict "error" meets one, {now, false, "gate", id} if a job names a gate that is nowhere:
 -- then nothing is stored.
 
-local jobs, repeated, gates = A[1], A[2], A[3]
+local gates, jobs, repeated = A[1], A[2], A[3]
 
 -- First what is to be done, then do it: the whole may turn out to be refused.
 local found, ids, holders = known(jobs), {}, {}
@@ -44,7 +44,7 @@ local stored = {}
 if #steps > 0 then
     local first = new_refs(#steps)
     for i, step in ipairs(steps) do
-        local holder, batch = step.replaces, Batch.new()
+        local holder = step.replaces
         if holder then
             local body, s = read(holder.ref)
             if s.state == WAITING then
@@ -53,8 +53,7 @@ if #steps > 0 then
                 give_up_key(holder.ref, body, s)
             end
         end
-        step.ref = batch:add(first + i - 1, step.job)
-        batch:write()
+        step.ref = store(first + i - 1, step.job)
         stored[i] = {step.ref, step.job}
         if step.job[6] then redis.call('HSET', key('keys'), step.job[6], step.ref) end
     end

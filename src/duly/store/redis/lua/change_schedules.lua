@@ -1,4 +1,4 @@
--- include: keys records jobs store deleting gates rules recurring
+-- include: keys records levels jobs refs store deleting gates rules recurring
 -- Store, change and remove schedules. A = {seen, steps}; seen: name and record (a blob), or false, of all that it was decided by.
 -- Steps: {"put", name, owner or false, paused, next or false, last or false, overlap, JSON, why its occurrences ahead are
 -- withdrawn or false, whether next goes back to the first of these}; {"delete", name, why}; {"rules"} if an overlap

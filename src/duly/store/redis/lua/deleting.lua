@@ -10,6 +10,7 @@ end
 
 -- Blocks of refs in which there is no job any more.
 local function forget_ages(blocks)
+    blocks[math.floor(redis.call('HGET', key('meta'), 'job') / 256)] = nil -- more may come in this one
     for block in pairs(blocks) do
         local refs = {}
         for i = 0, 255 do refs[i + 1] = string.format('%013.0f', block * 256 + i) end

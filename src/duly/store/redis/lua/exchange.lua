@@ -1,109 +1,32 @@
--- include: keys records jobs store deleting gates lanes due settle
--- Settle outcomes, then reserve. A = {worker, slot, token, want, queues, outcomes, rows of statistics, token of an
--- exchange of this seat whose answer was lost, or false}. Answers {now, false, gate} and does nothing if what comes with
--- an outcome names a gate that is nowhere, else {now, places of the refused, leases, more}, leases
--- being ref, body, state for each. More: nothing was found, but not everything was looked at.
+-- include: keys statistics finals levels due take
+-- Settle outcomes that are final and bring nothing with them, then reserve: what nearly always happens, with little to
+-- load. Parameters and answer as in exchange_all.lua; {now, "all", 1 or 0}, and nothing is done, if that has to do it: there
+-- are limits or pauses (1), a job to be settled has marks, or one that is due has expired.
 
-local worker, slot, token, want, queues, outcomes, rows, lost = unpack(A, 1, 8)
-local ASIDE_AT_ONCE, FETCH = 500, 100
+local want, queues, outcomes, rows = unpack(A, 4, 7)
 
-for _, o in ipairs(outcomes) do
-    local unknown = o[15] and unknown_gate(o[15][1], o[15][2])
-    if unknown then return {now, false, unknown} end
+if redis.call('EXISTS', key('rules'), key('opens')) > 0 then return {now, 'all', 1} end
+
+local found, accepted, refused = fenced(outcomes)
+for i, packed in ipairs(found) do
+    local marks = accepted[i] and string.byte(packed, MARKS_AT) or 0
+    if marks > 0 then return {now, 'all', 0} end
 end
 
--- First a command that a full memory does not refuse; then none of this script is: a worker can always settle.
-redis.call('ZREM', key('opens'), '')
-
--- What a lost answer reserved nobody runs.
-if lost then
-    for _, ref in ipairs(held_by(worker, slot)) do
-        local body, s = read(ref)
-        if s.token == lost then release(ref, body, s) end
-    end
-end
-
-local refused = {}
-if #outcomes > 0 then
-    refused = settle(outcomes, rows)
-    count_ends()
-end
-
-local leases = {}
-local function take(refs, names, bodies, states, counted)
-    local written, held, by_level = {}, {}, {}
-    for i, ref in ipairs(refs) do
-        local packed, marks = states[i], bit.band(struct.unpack('<B', bodies[i]), KEYED + MEMBER) + (counted[i] and HOLDS or 0)
-        if packed then
-            local _, attempt, retries, lost_ = struct.unpack(STATE, packed)
-            packed = struct.pack(STATE_FIXED, RUNNING, attempt + 1, retries, lost_, 0, marks, worker, slot, token, now, 0) ..
-                string.sub(packed, TAIL_FROM)
-        else
-            packed = struct.pack(STATE, RUNNING, 1, 0, 0, 0, marks, worker, slot, token, now, 0, 0, 0, 0, 0)
-        end
-        leases[#leases + 1], leases[#leases + 2], leases[#leases + 3] = ref, bodies[i], packed
-        written[#written + 1], written[#written + 2] = ref, packed
-        held[#held + 1], held[#held + 2] = ref, slot
-        local level_refs = by_level[names[i]] or {}
-        by_level[names[i]] = level_refs
-        level_refs[#level_refs + 1] = ref
-    end
-    each('HSET', key('state'), written)
-    each('HSET', key('held:' .. worker), held)
-    for name, level_refs in pairs(by_level) do
-        each('ZREM', name, level_refs)
-        if redis.call('EXISTS', name) == 0 then
-            local priority, queue = string.match(string.sub(name, #key('due:') + 1), '^(.):(.*)$')
-            redis.call('SREM', key('levels'), priority .. queue)
-        end
-    end
-end
-
--- Of due jobs those that may start now; how many were put aside.
-local function startable(rules, refs, names, left)
-    local bodies, states = each('HMGET', key('jobs'), refs), each('HMGET', key('state'), refs)
-    local gates = rules.any and Gates.new(rules, #leases == 0)
-    local kept, kept_names, kept_bodies, kept_states, counted, expired = {}, {}, {}, {}, {}, 0
-    for i, ref in ipairs(refs) do
-        if #kept == left then break end
-        local _, _, _, _, expires = struct.unpack(HEAD, bodies[i])
-        local may, counts = true, false
-        if expires <= now then
-            end_waiting(ref, bodies[i], state_of(states[i]), 'expired before it could start')
-            may, expired = false, expired + 1
-        elseif gates then
-            may, counts = gates:admit(ref, bodies[i], states[i])
-        end
-        if may then
-            local n = #kept + 1
-            kept[n], kept_names[n], kept_bodies[n], kept_states[n], counted[n] = ref, names[i], bodies[i], states[i], counts
-        end
-    end
-    take(kept, kept_names, kept_bodies, kept_states, counted)
-    return expired + (gates and gates.aside or 0)
-end
-
-local function reserve()
-    local rules = {limits = {}, paused = {}, any = false}
-    if redis.call('EXISTS', key('rules'), key('opens')) > 0 then
-        rules = load_rules()
-        open_lanes(rules)
-    end
-    local aside, fetch = 0, want
-    while true do
-        local refs, names = due_jobs(queues, levels_in(queues, rules.paused), fetch)
-        local put_aside = startable(rules, refs, names, want - #leases / 3)
-        aside = aside + put_aside
-        if put_aside == 0 or #leases / 3 >= want then return false end
-        if aside >= ASIDE_AT_ONCE then return #leases == 0 end
-        fetch = math.max(want - #leases / 3, FETCH)
-    end
-end
-
-local more = false
+local refs, names, bodies, states = {}, {}, {}, {}
 if want > 0 and redis.call('ZSCORE', key('alive'), worker) then
-    more = reserve()
-    count_ends()
+    refs, names = due_jobs(queues, levels_in(queues, {}), want)
+    bodies, states = each('HMGET', key('jobs'), refs), each('HMGET', key('state'), refs)
+    for _, body in ipairs(bodies) do
+        local _, _, _, _, expires = struct.unpack(HEAD, body)
+        if expires <= now then return {now, 'all', 0} end
+    end
 end
+
+if #outcomes > 0 then
+    write_finals(outcomes, found, accepted)
+    add_up(outcomes, rows, accepted)
+end
+take(refs, names, bodies, states, {})
 wake_up()
-return {now, refused, leases, more and 1 or 0}
+return {now, refused, leases, 0, 0}

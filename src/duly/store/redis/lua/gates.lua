@@ -155,6 +155,7 @@ local function attach(stored, gates)
         end
         if job[8] then
             redis.call('SADD', key('after:' .. job[8]), ref)
+            enter_index(ref, redis.call('HGET', key('jobs'), ref))
             held[job[8]] = true
         end
     end
@@ -183,7 +184,7 @@ local function become(ref, body, s, job)
     set_body(ref, successor)
     s.state = WAITING
     write_state(ref, s)
-    enter_index(ref, successor)
+    if not is_held(successor) then enter_index(ref, successor) end -- else attach does
 end
 
 -- The id of the first member whose counted end was no success, by index; false if there is none.

@@ -1,4 +1,4 @@
--- include: keys records jobs lanes
+-- include: keys records levels jobs lanes
 -- The limits a job has to pass. A = {id}. Answers {now, for each: lane, rate or false, per or false, concurrency or
 -- false, tat, how many count in it}.
 

@@ -1,25 +1,5 @@
 -- What a job goes through. Each function leaves every key right.
 
-local function level(queue, priority) return key('due:' .. priority .. ':' .. queue) end
-
--- Put jobs into the index of one queue and priority: pairs of due and ref. Wakes workers if one comes before all that
--- was there: who sleeps does so until the first.
-local function index(queue, priority, pairs_, earliest)
-    local name = level(queue, priority)
-    local first = redis.call('ZRANGE', name, 0, 0, 'WITHSCORES')
-    each('ZADD', name, pairs_)
-    if not first[1] then redis.call('SADD', key('levels'), priority .. queue) end
-    if tonumber(priority) and earliest <= now + WAKE_AHEAD and (not first[1] or earliest < tonumber(first[2])) then
-        wake('work')
-    end
-end
-
-local function unindex(queue, priority, refs)
-    local name = level(queue, priority)
-    each('ZREM', name, refs)
-    if redis.call('EXISTS', name) == 0 then redis.call('SREM', key('levels'), priority .. queue) end
-end
-
 local function lane_member(priority, due, ref) return string.format('%d%019.0f', 9 - priority, due) .. ref end
 
 -- A waiting job leaves wherever it waits.
@@ -119,11 +99,4 @@ local function held_by(worker, slot)
     end
     table.sort(refs)
     return refs
-end
-
--- Add to the statistics of a minute.
-local function roll(minute, field, n, total)
-    local name = key('roll:' .. string.format('%.0f', minute))
-    if redis.call('HINCRBY', name, 'n' .. field, n) == n then redis.call('ZADD', key('minutes'), minute, minute) end
-    redis.call('HINCRBY', name, 't' .. field, string.format('%.0f', total))
 end

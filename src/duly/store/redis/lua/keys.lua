@@ -11,7 +11,8 @@
 --   state                hash ref: state    what happened to it (STATE below); none while it waits for its first run
 --   ids                  hash id: ref
 --   keys                 hash key: ref      the live job that holds a unique key
---   ages                 zset               the blocks of 256 refs in which there are jobs, to list them by age
+--   ages                 zset               the blocks of 256 refs in which there are jobs, to list them by age; that of
+--                                           the last ref stays
 --   due:PRIORITY:QUEUE   zset ref by due    what waits; one key for each queue and priority in use (a level)
 --   due:p:QUEUE          zset ref by due    what is due and held back by a limit (parked)
 --   due:h:QUEUE          zset ref by due    what is held at a gate
@@ -54,7 +55,7 @@
 --   time-limits          hash task: JSON of messages.TimeLimit
 --   audit                hash id: MessagePack (at, JSON of messages.Action)
 --   meta                 hash               version of this layout; the numbers last given: job, worker, control,
---                                           revision, audit. The one key that is left when a store is empty.
+--                                           revision, audit. With ages all that is left when a store is empty.
 -- Channels of PUBLISH: wake:work, wake:results, wake:control, wake:replies. The message says nothing.
 --
 -- Instants are microseconds since 1970, UTC; doubles hold them exactly until the year 2255.
@@ -81,7 +82,7 @@ local HEAD, HEAD_BYTES = '<BBI4dddI2I4', 36
 -- state, attempt, retries, lost, cancel, marks, worker (0: none), slot, token, started, finished (0: not), and the
 -- bytes of result, error, progress and log, each one more than it has, 0: none
 local STATE, STATE_BYTES, STATE_FIXED = '<BI4I4I4BBI4I4c16ddI4I4I4I4', 71, '<BI4I4I4BBI4I4c16dd'
-local TAIL_FROM = 56 -- where the four lengths of STATE begin
+local MARKS_AT, TAIL_FROM = 15, 56 -- where in a state these begin: its marks, the four lengths
 -- kind, attempt, worker, slot, started, finished, then error and log as above
 local ATTEMPT = '<BI4I4I4ddI4I4'
 local NO_TOKEN = string.rep('0', 16)
@@ -89,6 +90,7 @@ local WAKE_AHEAD = 2000000
 local AT_ONCE = 2000 -- arguments of one command: Lua's stack has an end
 
 local function key(name) return P .. ':' .. name end
+local function optional(text) return text and #text + 1 or 0 end
 local function blob(number) return number and ARGV[number] end
 
 -- Run a command on many arguments, as many at once as Lua takes. Answers that are lists are put together.
@@ -106,8 +108,6 @@ local function each(command, name, many)
     end
     return all
 end
-
-local function number_of(instant) return instant == 0 and false or instant end
 
 local woken = {}
 local function wake(channel) woken[channel] = true end

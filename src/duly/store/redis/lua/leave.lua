@@ -1,4 +1,4 @@
--- include: keys records jobs store deleting gates losing
+-- include: keys records levels jobs refs store deleting gates statistics losing
 -- A worker says goodbye; what it still holds waits again as if never reserved. A = {worker}. Answers {now}.
 
 local worker = A[1]

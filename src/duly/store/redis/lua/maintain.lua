@@ -1,4 +1,4 @@
--- include: keys records jobs store deleting gates lanes
+-- include: keys records levels jobs refs store deleting gates lanes
 -- End jobs that expired while they were parked or held, for they would keep their keys for as long as that lasts; look
 -- again at lanes whose time a clock that was ahead has set. A = {}. Answers {now, 1 if there is more to do}.
 

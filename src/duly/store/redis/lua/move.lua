@@ -1,4 +1,4 @@
--- include: keys records jobs filter picking
+-- include: keys records levels jobs filter picking
 -- Change what waits. A = {..., due, args (a blob), queue, priority}, each false if it stays (see picking.lua). Answers {now,
 -- answers}.
 

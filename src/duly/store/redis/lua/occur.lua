@@ -1,4 +1,4 @@
--- include: keys records jobs store
+-- include: keys levels refs store
 -- Take schedules forward. A = {advances}; each: name, revision, next as seen or false, next or false, last or false,
 -- occurrences: nominal and job (as in store.lua) of each. Answers {now, for each how many jobs were stored, or -1 if the
 -- schedule is no longer as it was seen}.
@@ -15,9 +15,7 @@ local function occur(name, occurrences)
             fresh[#fresh + 1] = job
         end
     end
-    local stored = 0
-    for _, answer in ipairs((store_all(fresh))) do stored = stored + answer end
-    return stored
+    return (store_all(fresh))
 end
 
 for i, advance in ipairs(A[1]) do

@@ -1,7 +1,5 @@
 -- Bodies and states, read and written (see keys.lua).
 
-local function optional(text) return text and #text + 1 or 0 end
-
 local function queue_of(body)
     local _, _, _, _, _, _, bytes = struct.unpack(HEAD, body)
     return string.sub(body, HEAD_BYTES + 1, HEAD_BYTES + bytes)

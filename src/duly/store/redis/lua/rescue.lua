@@ -1,4 +1,4 @@
--- include: keys records jobs store deleting gates losing
+-- include: keys records levels jobs refs store deleting gates statistics losing
 -- Take back the jobs of dead workers. A = {max_lost, ids of the dead, 1 if also those whose lease has lapsed}. Answers
 -- {now, for each job: id, task, queue, state, lost, 1 if there are more}: AT_ONCE workers' jobs in a call.
 

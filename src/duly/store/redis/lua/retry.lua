@@ -1,4 +1,4 @@
--- include: keys records jobs store deleting gates filter picking
+-- include: keys records levels jobs refs store deleting gates filter picking
 -- Put what has ended back to waiting, due now. A as in picking.lua. Answers {now, answers}.
 
 local answers = pick(function(ref, body, s)

@@ -1,4 +1,4 @@
--- include: keys records jobs store deleting gates
+-- include: keys records levels jobs refs store deleting gates
 -- Make a namespace what is wanted. A = {namespace, seen, steps}; seen: for each key known: key and SHA-1 of all that
 -- sync_read.lua said of it. Steps: {"create", job (as in store.lua), key, MessagePack (job id, due)}, {"edit", ref, body},
 -- {"note", key, MessagePack} (bodies and MessagePack as blobs), {"cancel", ref, why}, {"forget", key}. Answers {now, 1}, or {now, 0} if something is no
