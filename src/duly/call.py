@@ -78,6 +78,7 @@ class Defaults(msgspec.Struct, frozen=True):
     expires: float | None  # seconds
     routing: Routing | None = None  # the app's; None: there is no app
     route: Mapping[str, Any] = {}  # options of calls that a route says, without those of the destination
+    sensitive: tuple[str | int, ...] = ()  # names and positions of arguments that are not shown to people
 
 
 def check_names(options: Mapping[str, Any]) -> None:
@@ -104,7 +105,7 @@ def make_job(task: Defaults, args: bytes, options: CallOptions, now: int, zone: 
         key=_text("key", options.get("key")),
         on_conflict=_on_conflict(options),
         headers=_headers(options.get("headers")),
-        options=_overrides(options),
+        options=_overrides(options, task.sensitive),
         flags=_flags(task.flags, options.get("ignore_result")),
     )
 
@@ -242,13 +243,14 @@ def _headers(value: Mapping[str, Any] | None) -> bytes | None:
     return encode_value(dict(value), "headers")
 
 
-def _overrides(options: CallOptions) -> bytes | None:
+def _overrides(options: CallOptions, sensitive: tuple[str | int, ...]) -> bytes | None:
     chosen = Options(
         soft_time_limit=limit("soft_time_limit", options.get("soft_time_limit")),
         time_limit=limit("time_limit", options.get("time_limit")),
         max_retries=count(options.get("max_retries")),
         on_late=_on_late(options.get("on_late")),
         late_tolerance=_tolerance(options.get("late_tolerance")),
+        sensitive=sensitive,
     )
     check_limits(chosen.soft_time_limit, chosen.time_limit)
     return None if chosen == _NO_OVERRIDES else msgspec.json.encode(chosen)

@@ -138,6 +138,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_retries: int | None = None
     on_late: WhenLate | None = None
     late_tolerance: float | None = None  # seconds
+    sensitive: tuple[str | int, ...] = ()  # names and positions of arguments that are not shown to people
 
 
 class Enqueued(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ from duly.job import Flag, Job, Progress, WhenLate, new_id
 from duly.oncommit import OnCommit
 from duly.request import Request, current
 from duly.result import AsyncResult
-from duly.task_options import CHECKS, TaskOptions, check_options
+from duly.task_options import CHECKS, TaskOptions, check_options, hidden
 
 if TYPE_CHECKING:
     from duly.app import Duly
@@ -220,9 +220,11 @@ class Task(Hooks, OnCommit[P, R]):
         if self.ignore_result:
             flags |= Flag.IGNORE_RESULT
         routing = self.app.routing
-        return routing.defaults(
+        made = routing.defaults(
             self.name, self.options, int(flags), None if routing.asks else routing.route(self.name)
         )
+        secret = hidden(self.name, self.codec.signature, self.options.get("sensitive", ()))
+        return msgspec.structs.replace(made, sensitive=secret) if secret else made
 
     def defaults_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Defaults:
         """:meth:`defaults`, with what routers of calls say if there are any."""
@@ -230,7 +232,8 @@ class Task(Hooks, OnCommit[P, R]):
         if defaults.routing is None or not defaults.routing.asks:
             return defaults
         route = defaults.routing.route(self.name, args, kwargs, options, self)
-        return defaults.routing.defaults(self.name, self.options, defaults.flags, route)
+        routed = defaults.routing.defaults(self.name, self.options, defaults.flags, route)
+        return msgspec.structs.replace(routed, sensitive=defaults.sensitive)
 
     def check(self) -> None:
         """Refuse what is wrong only together with the app's settings. Raises ConfigError."""
@@ -326,7 +329,7 @@ class Task(Hooks, OnCommit[P, R]):
         return msgspec.structs.replace(job, limit_key=text)
 
     def _made(self, defaults: Defaults, data: bytes, options: CallOptions, now: int) -> Job:
-        if options or defaults.expires is not None or defaults.route:
+        if options or defaults.expires is not None or defaults.route or defaults.sensitive:
             return make_job(defaults, data, options, now, self.app.zone)
         return _plain_job(defaults, data, now)
 
@@ -343,7 +346,7 @@ class Task(Hooks, OnCommit[P, R]):
     def _send_many(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[AsyncResult[R]]:
         app, defaults, now = self.app, self.defaults(), self.app.now()
         plain = not shared and defaults.expires is None and self.options.get("limit_key") is None
-        plain = plain and not defaults.route and not self.app.routing.asks
+        plain = plain and not defaults.route and not defaults.sensitive and not self.app.routing.asks
         jobs = []
         for call in calls:
             if plain and type(call) is tuple:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
 from typing import Any, TypedDict, get_args
 
 from duly.call import MAX_TEXT, check_length, check_limits
@@ -39,6 +40,26 @@ class TaskOptions(TypedDict, total=False):
     rate_limit: str | float | None  # starts over all workers: "10/m", or per second
     max_concurrency: int | None  # running at once, over all workers
     limit_key: Callable[..., object] | None  # called with the arguments; both limits then hold for each key by itself
+    sensitive: Sequence[str]  # parameters whose arguments dashboards do not show
+
+
+def hidden(task: str, signature: Signature, names: Sequence[str]) -> tuple[str | int, ...]:
+    """The sensitive parameters, and the positions they may be given at. Raises ConfigError for an unknown one."""
+    parameters = signature.parameters
+    takes_any = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
+    found: list[str | int] = []
+    for name in names:
+        if name not in parameters and not takes_any:
+            raise ConfigError(
+                f"task {task}: sensitive={name!r} is none of its parameters{did_you_mean(name, parameters)}"
+            )
+        found.append(name)
+        if name in parameters and parameters[name].kind in (
+            Parameter.POSITIONAL_ONLY,
+            Parameter.POSITIONAL_OR_KEYWORD,
+        ):
+            found.append(list(parameters).index(name))
+    return tuple(found)
 
 
 def check_options(name: str, options: TaskOptions) -> None:
@@ -83,6 +104,10 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _names(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(name, str) and name for name in value)
+
+
 def _exceptions(value: Any) -> bool:
     return isinstance(value, tuple | list) and all(
         isinstance(x, type) and issubclass(x, BaseException) for x in value
@@ -112,6 +137,7 @@ _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "late_tolerance": (_number, "seconds"),
     "rate_limit": (_rate, '"10/m", a number (per second), or None'),
     "max_concurrency": (lambda v: v is None or (_whole(v) and v > 0), "a whole number above 0, or None"),
+    "sensitive": (_names, 'a tuple of names of parameters, like ("password",)'),
     "limit_key": (lambda v: v is None or callable(v), "a function of the task's arguments, or None"),
 }
 CHECKS = {name: check for name, (check, _) in _OPTIONS.items()}

@@ -19,6 +19,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
         "worker": ("worker", "Run a worker."),
         "multi": ("multi", "Start and stop several workers of this host."),
+        "up": ("dashboard", "Run a worker and the dashboard."),
+        "dashboard": ("dashboard", "Serve the dashboard."),
         "call": ("call", "Store a job."),
         "beat": ("schedule", "Make the jobs of schedules in a process of its own."),
     },

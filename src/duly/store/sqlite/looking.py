@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -39,7 +39,7 @@ def page(db: sqlite3.Connection, which: Filter, order: Order, after: str | None,
     cursor = _cursor(after)
     states = set(which.states or ())
     if order == "due":
-        rows, key = _by_due(db, condition, values, cursor, limit, states), _DUE
+        rows, key = _by_due(db, condition, values, cursor, limit, states, which.queues), _DUE
     elif states and states <= FINAL.keys() and which.ids is None:
         rows, key = _ended(db, condition, values, cursor, limit, states), _FINISHED
     else:
@@ -100,8 +100,10 @@ def _by_due(
     cursor: Row | None,
     limit: int,
     states: set[str],
+    wanted: Collection[str] | None,
 ) -> list[Row]:
-    """Waiting jobs: each queue and priority is one range of the index in the order of due; merge them."""
+    """Waiting jobs: each queue and priority is one range of the index in the order of due; merge those of the
+    ``wanted`` queues (None: all)."""
     if cursor:
         condition += " AND (j.due, j.seq) > (:due, :seq)"
         values |= {"due": cursor[0], "seq": cursor[1]}
@@ -115,6 +117,7 @@ def _by_due(
             values | {"limit": limit, "q": queue, "p": priority},
         ).fetchall()
         for queue, priority, _ in _levels(db)
+        if wanted is None or queue in wanted
     ]
     parked = (
         f"{SQL['view']} WHERE j.state = 0 AND j.lane IS NOT NULL AND {condition} ORDER BY j.due, j.seq LIMIT :limit"

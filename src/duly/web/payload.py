@@ -1,0 +1,141 @@
+"""Arguments, results and errors as they are shown: exact JSON, and what a task declares sensitive hidden.
+
+Numbers stay as they are stored, digit for digit: nothing is decoded that does not have to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from duly.cli.text import compact, decode
+from duly.job import ErrorInfo, JobView, Options
+
+HIDDEN = "•••"
+"""Stands for a value that is not shown. Posted back in an edited payload it means the stored value."""
+
+_options = msgspec.json.Decoder(Options).decode
+_error = msgspec.json.Decoder(ErrorInfo).decode
+_call = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
+_hidden = msgspec.Raw(msgspec.json.encode(HIDDEN))
+
+
+class HasArguments(Protocol):
+    """A job or a schedule."""
+
+    @property
+    def args(self) -> bytes: ...
+    @property
+    def options(self) -> bytes | None: ...
+
+
+def sensitive(options: bytes | None) -> Sequence[str | int]:
+    """Names and positions of the arguments that are not shown."""
+    if options is None:
+        return ()
+    try:
+        return _options(options).sensitive
+    except msgspec.MsgspecError:  # written by a newer release
+        return ()
+
+
+def visible(one: HasArguments) -> bytes:
+    """The stored arguments with what is sensitive hidden: JSON, unless what is stored is none."""
+    names = sensitive(one.options)
+    if not names:
+        return one.args
+    try:
+        args, kwargs = _call(one.args)
+    except msgspec.MsgspecError:
+        return msgspec.json.encode(HIDDEN)
+    shown = [_hidden if at in names else value for at, value in enumerate(args)]
+    named = {name: _hidden if name in names else value for name, value in kwargs.items()}
+    return msgspec.json.encode([shown, named])
+
+
+def restored(posted: bytes, stored: HasArguments) -> bytes:
+    """Edited arguments with the stored value in the place of each HIDDEN that was posted back.
+
+    Raises ValueError for what are no arguments.
+    """
+    try:
+        args, kwargs = _call(posted)
+    except msgspec.MsgspecError as exc:
+        raise ValueError(f"expected [[positional], {{named}}] as JSON: {exc}") from None
+    if sensitive(stored.options):
+        old_args, old_kwargs = _call(stored.args)
+        args = [
+            old_args[at] if bytes(value) == bytes(_hidden) and at < len(old_args) else value
+            for at, value in enumerate(args)
+        ]
+        kwargs = {
+            name: old_kwargs[name] if bytes(value) == bytes(_hidden) and name in old_kwargs else value
+            for name, value in kwargs.items()
+        }
+    return msgspec.json.encode([args, kwargs])
+
+
+def pretty(stored: bytes | None) -> str:
+    """Stored JSON over several lines, its numbers untouched; text that is not JSON as it is."""
+    if stored is None:
+        return ""
+    if compact(stored) is None:
+        return decode(stored)
+    return decode(msgspec.json.format(stored, indent=2))
+
+
+def call_text(one: HasArguments) -> str:
+    """Arguments as they would be written in a call: ``4, 4, name="x"``; JSON that is no call as it is."""
+    shown = visible(one)
+    try:
+        args, kwargs = _call(compact(shown) or b"")
+    except msgspec.MsgspecError:
+        return decode(compact(shown) or shown)
+    return ", ".join([*(decode(bytes(arg)) for arg in args), *(f"{k}={decode(bytes(v))}" for k, v in kwargs.items())])
+
+
+def parsed(one: HasArguments) -> tuple[list[Any], dict[str, Any]] | None:
+    """The visible arguments as values; None if what is stored are no arguments."""
+    try:
+        found = msgspec.json.decode(visible(one), type=tuple[list[Any], dict[str, Any]])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return found
+
+
+def error_of(stored: bytes | None) -> ErrorInfo | None:
+    """What is stored of an exception."""
+    if stored is None:
+        return None
+    try:
+        return _error(stored)
+    except msgspec.MsgspecError:
+        return ErrorInfo(type="?", message=decode(stored))
+
+
+_FRAME = re.compile(r'^  File "(?P<file>[^"\n]*)", line \d+, in (?P<name>.+)$', re.MULTILINE)
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\d+|'[^'\n]*'|\"[^\"\n]*\"")
+
+
+def place_of(error: ErrorInfo) -> str:
+    """Where it was raised: file and function, without the line, which moves with every edit."""
+    frames = _FRAME.findall(error.traceback or "")
+    return f"{frames[-1][0]} in {frames[-1][1]}" if frames else ""
+
+
+def alike(error: ErrorInfo) -> str:
+    """The first line of its message with what varies from one to the next left out."""
+    return _VARYING.sub("…", error.message.strip().partition("\n")[0])[:200]
+
+
+def fingerprint(job: JobView) -> str:
+    """The same for failures that have the same cause: task, class, place and the constant part of the message."""
+    error = error_of(job.error)
+    if error is None:
+        return "none"
+    parts = (job.task, error.module, error.type, place_of(error), alike(error))
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
