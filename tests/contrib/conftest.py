@@ -8,7 +8,7 @@ import pytest
 from django_kit import Office
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with the project's tables in it."""
     folder = tmp_path_factory.mktemp("office")
