@@ -16,7 +16,7 @@ from webinars.verdict import Verdict, consequence
 from webinars.visit import Report, Visit
 
 PART = 0.8
-"""Less than this share of the scheduled time inside, without the host having ended it, is attended in part."""
+"""Less than this share of the time that one could be inside is attended in part."""
 
 
 class JobEnd(msgspec.Struct, frozen=True):
@@ -58,22 +58,29 @@ def _outcome(planned: Planned, visits: list[Visit], inside: float, end: JobEnd) 
     last = visits[-1] if visits else None
     if last is None:
         return "missed", _never(planned, end)
-    if inside <= 0:
-        return "missed", _why(last, end)
-    length = (planned.event.end - planned.event.start).total_seconds()
-    if last.verdict is Verdict.ATTENDED and (inside >= PART * length or last.detail == HOST_ENDED):
+    if not any(visit.joined for visit in visits):
+        return "missed", _why(last, inside, end)
+    if last.verdict is Verdict.ATTENDED and inside >= PART * _length(planned, visits):
         return "attended", f"inside for {span_text(timedelta(seconds=inside))}; {last.detail or 'to its end'}"
-    return "attended in part", f"inside for {span_text(timedelta(seconds=inside))}; {_why(last, end)}"
+    return "attended in part", f"inside for {span_text(timedelta(seconds=inside))}; {_why(last, inside, end)}"
 
 
-HOST_ENDED = "the host ended it"
+def _length(planned: Planned, visits: list[Visit]) -> float:
+    """Seconds that one could be inside: from the start, or from when the host opened if we were there by then."""
+    first, last = visits[0], visits[-1]
+    start = planned.event.start
+    in_time = first.page_open is not None and first.page_open <= start
+    begin = max(start, first.joined) if in_time and first.joined else start
+    return (min(planned.event.end, last.closed or planned.event.end) - begin).total_seconds()
 
 
-def _why(last: Visit, end: JobEnd) -> str:
+def _why(last: Visit, inside: float, end: JobEnd) -> str:
     if end.state == "failed":
         return end.error or "the job failed"
     if end.state == "cancelled":
         return "the job was cancelled"
+    if end.state == "succeeded" and last.verdict is Verdict.ENDED and inside > 0:
+        return "it was over when we came back"
     text = consequence(last.verdict).text
     return f"{text}: {last.detail}" if last.detail and last.detail != text else text
 

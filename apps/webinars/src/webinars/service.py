@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from duly import Duly, JobUnknown, Task
-from webinars import concluding, hourly, links, notify, plan
+from webinars import concluding, files, hourly, links, notify, plan
 from webinars.calendars.source import Source
 from webinars.errors import WebinarsError
 from webinars.event import Event, digest
@@ -34,7 +34,7 @@ BROWSERS, DESK = "webinars", "desk"
 """The two queues: hours in a browser, and what is done at a desk in seconds. A worker keeps a slot for the latter."""
 
 Visitor = Callable[[Planned, int, str], Awaitable[Visit]]
-"""Goes to a webinar and stays: (what, number of the attempt, id of the job)."""
+"""Goes to a webinar and stays: (what, number of the visit, id of the job)."""
 
 LONGEST_PAUSE = 300.0
 """Seconds between two looks of a report whether its webinar is over."""
@@ -52,7 +52,7 @@ class Service:
         open_source: Callable[[str], Source] | None = None,
     ) -> None:
         self.settings = settings
-        self.ledger = Ledger(settings.place)
+        self.ledger = Ledger(files.folder(settings.place))
         self.vault = Vault(settings.place / "secrets.json")
         self.app = Duly(
             "webinars",
@@ -61,7 +61,7 @@ class Service:
             result_expires=timedelta(days=30),
         )
         self._visitor = visitor
-        self._open_source = open_source or self._source
+        self.source = open_source or self._source
         self._tasks()
 
     def now(self) -> datetime:
@@ -106,7 +106,7 @@ class Service:
     # -- the hourly reading ----------------------------------------------------------------------
 
     def _read(self) -> hourly.Outcome:
-        gathered = hourly.gather(self.settings, self.ledger, self._open_source, self.now())
+        gathered = hourly.gather(self.settings, self.ledger, self.source, self.now())
         jobs = hourly.Jobs(self.attend, self.report)
         outcome = hourly.reconcile(self.app, jobs, self.settings, self.ledger, gathered, self.now())
         for news in outcome.news:
@@ -115,7 +115,7 @@ class Service:
 
     def look(self) -> tuple[list[plan.Line], dict[str, str]]:
         """What a reading would plan now, and the calendars that are not believed; changes nothing."""
-        gathered = hourly.gather(self.settings, self.ledger, self._open_source, self.now(), remember=False)
+        gathered = hourly.gather(self.settings, self.ledger, self.source, self.now(), remember=False)
         return plan.make(gathered.events, self.settings.rules), gathered.problems
 
     def _source(self, name: str) -> Source:
@@ -125,13 +125,14 @@ class Service:
     # -- attending -------------------------------------------------------------------------------
 
     async def _attend(self, task: Task[..., Any], id: str) -> Visit:
-        attempt, job = task.request.attempt, task.request.id
         planned = self.ledger.planned(id)
         if planned is None or not planned.wanted:
-            return self._no_visit(attempt, job, Verdict.CANCELLED, "it is planned no more")
+            return self._no_visit(task, 1, Verdict.CANCELLED, "it is planned no more")
+        # Not the job's own count: an attempt that a stopping worker gave back is none, and its visit is one.
+        number = 1 + max((visit.attempt for visit in self.ledger.visits(planned)), default=0)
         if self.now() >= planned.event.end:
-            return self._no_visit(attempt, job, Verdict.TOO_LATE, self._slept(planned))
-        visit = await self._visit(planned, attempt, job)
+            return self._no_visit(task, number, Verdict.TOO_LATE, self._slept(planned))
+        visit = await self._visit(planned, number, task.request.id)
         self._follow(task, planned, visit)
         self.report.apply_async((id,), countdown=1)
         return visit
@@ -161,9 +162,9 @@ class Service:
         earlier = [seen for seen in self.ledger.visits(planned) if seen.attempt < visit.attempt]
         return any(seen.verdict is visit.verdict for seen in earlier)
 
-    def _no_visit(self, attempt: int, job: str, verdict: Verdict, detail: str) -> Visit:
+    def _no_visit(self, task: Task[..., Any], number: int, verdict: Verdict, detail: str) -> Visit:
         now = self.now()
-        return Visit(attempt=attempt, job=job, opened=now, closed=now, verdict=verdict, detail=detail)
+        return Visit(attempt=number, job=task.request.id, opened=now, closed=now, verdict=verdict, detail=detail)
 
     def _slept(self, planned: Planned) -> str:
         late = span_text(self.now() - planned.event.start)
@@ -227,6 +228,14 @@ class Service:
             noted[event.id] = entry = msgspec.structs.replace(entry, job=job.id)
         self.report.apply_async((event.id,), eta=event.end + self.settings.times.of("grace"))
         return entry, job.id
+
+    def read_soon(self) -> None:
+        """Read the calendars as soon as a worker can; once, however often it is asked."""
+        self.read.apply_async(key="read")
+
+    def has_worker(self) -> bool:
+        """Whether a worker answers."""
+        return bool(self.app.control.ping(timeout=2))
 
     def accept(self, calendar: str) -> None:
         """The next reading of a calendar is right, however empty. Raises WebinarsError."""

@@ -93,8 +93,8 @@ class Served:
 
 def _video(path: Path, seconds: int) -> None:
     subprocess.run(
-        ["ffmpeg", "-loglevel", "error", "-y", "-f", "lavfi", "-i", f"testsrc=size=320x180:rate=5:duration={seconds}",
-         "-c:v", "libx264", "-preset", "ultrafast", "-g", "5", "-pix_fmt", "yuv420p", "-movflags", "+faststart",
+        ["ffmpeg", "-loglevel", "error", "-y", "-f", "lavfi", "-i", f"testsrc=size=320x180:rate=2:duration={seconds}",
+         "-c:v", "libx264", "-preset", "ultrafast", "-g", "2", "-pix_fmt", "yuv420p", "-movflags", "+faststart",
          str(path)],
         check=True,
     )  # fmt: skip

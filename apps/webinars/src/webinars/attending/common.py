@@ -10,12 +10,18 @@ from webinars.attending.provider import Screen, Sign, Step
 
 
 def button(words: str) -> str:
-    """A selector of a button or link by its whole words (a regular expression, upper and lower case alike)."""
-    return f"role=button[name=/^\\s*({words})\\s*$/i] >> visible=true"
+    """A selector of a button by its whole words (a regular expression, upper and lower case alike)."""
+    return _role("button", words)
 
 
 def link(words: str) -> str:
-    return f"role=link[name=/^\\s*({words})\\s*$/i] >> visible=true"
+    """The same of a link."""
+    return _role("link", words)
+
+
+def _role(role: str, words: str) -> str:
+    """An apostrophe would begin a quotation in Playwright's selectors, so any sign will do in its place."""
+    return f"role={role}[name=/^\\s*({words.replace(chr(39), '.')})\\s*$/i] >> visible=true"
 
 
 def field(*attributes: str) -> str:

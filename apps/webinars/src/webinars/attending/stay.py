@@ -107,6 +107,7 @@ class Stay:
         self._moved_at: datetime | None = None  # when something last played, or a sign said inside
         self._idle_since: datetime | None = None  # on the way: since when there was neither sign nor step
         self._loaded_at = now()
+        self._status = 200  # of HTTP, of the last page loaded
         self._plan_read = now()
         self._shot_at = now()
         self._looked_at: datetime | None = None
@@ -180,11 +181,9 @@ class Stay:
             self._visit.verdict, self._visit.detail = Verdict.UNREACHABLE, _reason(error)
             await self._evidence.note(f"the page does not open: {self._visit.detail}")
             return
-        status = response.status if response is not None else 200
+        self._status = status = response.status if response is not None else 200
         if status >= 500:
             self._visit.verdict, self._visit.detail = Verdict.UNREACHABLE, f"the site answered {status}"
-        elif status in (404, 410):
-            self._bad[Screen.NOT_FOUND] += self._pace.sure
         elif self._visit.verdict is Verdict.UNREACHABLE:
             self._visit.verdict, self._visit.detail = Verdict.WAITING, ""
         if self._visit.page_open is None and status < 500:
@@ -258,6 +257,9 @@ class Stay:
         sign = await eyes.screen(page, sight, self._provider, (Screen.LOGIN, Screen.WAITING))
         if sign is not None and sign.screen is Screen.LOGIN:
             self._believe(Screen.LOGIN, Verdict.LOGIN, self._login_text())
+            return
+        if self._status in (404, 410):
+            self._believe(Screen.NOT_FOUND, Verdict.NOT_FOUND, f"the site answered {self._status}")
             return
         self._bad.clear()
         await self._idle(known=sign is not None)
