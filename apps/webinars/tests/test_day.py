@@ -143,7 +143,7 @@ def test_a_day_of_thirty_webinars(day: Day) -> None:
     reports = day.reports()
     assert set(reports) == set(day.events) - {"twin"}
     outcomes = {uid: report.outcome for uid, report in reports.items() if report.outcome != "attended"}
-    assert outcomes == {"asleep": "missed"}
+    assert outcomes == {"asleep": "missed", "killed": "attended in part", "slept-into": "attended in part"}
     assert "the machine was off or asleep" in reports["asleep"].reason
     assert reports["killed"].attempts == 2
     assert reports["slept-into"].lateness == pytest.approx(45 * 60, abs=2)
@@ -153,12 +153,12 @@ def test_a_day_of_thirty_webinars(day: Day) -> None:
     assert states["FAILED"] == states["UNCERTAIN"] == 0
 
 
-@pytest.mark.parametrize("day", [{"every": "12h"}], indirect=True)
+@pytest.mark.parametrize("day", [{"every": "1d"}], indirect=True)
 def test_a_webinar_in_eleven_months_and_one_of_tomorrow(day: Day) -> None:
     day.put("near", at(23))
     day.put("far", at(24 * 335))
     day.world.worker(queues=(DESK, BROWSERS), concurrency=2)
-    day.world.advance(hours=12.5)
+    day.world.advance(hours=30.5)
     assert {planned.event.uid for planned in day.service.ledger.plan().values()} == {"near", "far"}
     day.world.advance(days=336)
     for uid, hours in (("near", 23), ("far", 24 * 335)):

@@ -1,0 +1,5 @@
+"""The command line: ``webinars``."""
+
+from webinars.cli.root import main
+
+__all__ = ["main"]

@@ -1,0 +1,77 @@
+"""``up`` and ``page``: running it."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+import click
+from rich.markup import escape
+
+from webinars.cli.root import Session, console, pass_session
+from webinars.service import BROWSERS, DESK, Service
+
+_PR_SET_PDEATHSIG = 1
+
+
+@click.command()
+@click.option("--no-page", is_flag=True, help="Without the report page.")
+@click.option("-l", "--loglevel", default="INFO", metavar="LEVEL", help="DEBUG to ERROR. [default: INFO]")
+@pass_session
+def up(session: Session, no_page: bool, loglevel: str) -> None:
+    """Run a worker, read the calendars at once and every hour, and serve the report page, until TERM or Ctrl-C.
+
+    Then what runs is given back at once: a webinar that goes on is joined again by the next "webinars up".
+    """
+    service = session.service
+    service.read_soon()
+    worker = subprocess.Popen(_command(service, loglevel), start_new_session=True, preexec_fn=_end_with_me)
+    stop = _Stop(worker)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    if not no_page:
+        from webinars.page.app import in_background
+
+        console.print(f"Reports: {in_background(service)}")
+    status = worker.wait()
+    raise SystemExit(0 if stop.asked else status)
+
+
+class _Stop:
+    """Asks the worker to leave at once. Its jobs go back to the store, and its browsers end with it."""
+
+    def __init__(self, worker: subprocess.Popen[bytes]) -> None:
+        self.asked = False
+        self._worker = worker
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._worker.send_signal(signal.SIGQUIT)
+
+
+def _command(service: Service, loglevel: str) -> list[str]:
+    """A slot for each webinar that may go on at once, and one that is the desk's: readings never wait."""
+    slots = service.settings.browser.at_once + 1
+    return [
+        sys.executable, "-m", "duly", "-A", "webinars.worker", "worker", "-Q", f"{DESK},{BROWSERS}",
+        "--reserve", f"{DESK}=1", "-c", str(slots), "-n", "webinars", "-l", loglevel,
+    ]  # fmt: skip
+
+
+def _end_with_me() -> None:
+    """Run in the worker's process before it begins: the kernel tells it when this process dies, however it does."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+@click.command()
+@pass_session
+def page(session: Session) -> None:
+    """Serve the report page alone, until Ctrl-C; reports are files, so no worker is needed."""
+    from webinars.page.app import serve
+
+    settings = session.service.settings.page
+    console.print(f"Reports: http://{escape(settings.host)}:{settings.port}/")
+    serve(session.service)
