@@ -32,7 +32,7 @@ def enqueue(server: Server, jobs: Sequence[Job], gates: Sequence[Gate]) -> list[
 
 
 def _plain(jobs: Sequence[Job], now: int) -> tuple[object, ...]:
-    """Plain jobs as ``lua/enqueue.lua`` takes them: in flat lists, because a table for each costs Lua most of the time."""
+    """Plain jobs as ``lua/enqueue.lua`` takes them: in flat lists, because Lua is slow at tables."""
     levels: dict[tuple[str, int], list[int]] = {}
     for place, job in enumerate(jobs, 1):
         levels.setdefault((job.queue, job.priority), []).extend((place, job.due))
