@@ -36,6 +36,9 @@ class RedisServer(Server):
     def ask(self, *words: str) -> str:
         """One command; what the server said, as it came."""
         with socket.create_connection(("127.0.0.1", self.port), 5) as client:
+            if password := self.settings.get("requirepass"):
+                client.sendall(f"AUTH {_quoted(password)}\r\n".encode())
+                client.recv(64)
             client.sendall(f"{' '.join(map(_quoted, words))}\r\nQUIT\r\n".encode())
             said = b""
             while data := client.recv(65536):

@@ -1,6 +1,7 @@
 -- include: keys records levels jobs refs store deleting gates filter picking
 -- End what waits, and ask to stop what runs. A = {..., 1 or 2 (to be killed)} (see picking.lua). Answers {now, answers}.
 
+even_if_full()
 local answers = pick(function(ref, body, s)
     if s.state == WAITING then
         end_waiting(ref, body, s, 'cancelled')

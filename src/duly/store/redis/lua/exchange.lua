@@ -23,6 +23,7 @@ if want > 0 and redis.call('ZSCORE', key('alive'), worker) then
     end
 end
 
+even_if_full()
 if #outcomes > 0 then
     write_finals(outcomes, found, accepted)
     add_up(outcomes, rows, accepted)

@@ -12,8 +12,7 @@ for _, o in ipairs(outcomes) do
     if unknown then return {now, false, unknown} end
 end
 
--- First a command that a full memory does not refuse; then none of this script is: a worker can always settle.
-redis.call('ZREM', key('opens'), '')
+even_if_full()
 
 -- What a lost answer reserved nobody runs.
 if lost then

@@ -109,6 +109,10 @@ local function each(command, name, many)
     return all
 end
 
+-- What every worker does has to go on when the server's memory is full. Redis refuses a script then at the first command
+-- that may need memory, if that is its first write; so write something first that needs none.
+local function even_if_full() redis.call('ZREM', key('opens'), '') end
+
 local woken = {}
 local function wake(channel) woken[channel] = true end
 local function wake_up()

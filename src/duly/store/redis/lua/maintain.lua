@@ -2,6 +2,7 @@
 -- End jobs that expired while they were parked or held, for they would keep their keys for as long as that lasts; look
 -- again at lanes whose time a clock that was ahead has set. A = {}. Answers {now, 1 if there is more to do}.
 
+even_if_full()
 local refs = redis.call('ZRANGEBYSCORE', key('aside-expires'), '-inf', now, 'LIMIT', 0, JOBS_AT_ONCE)
 for _, ref in ipairs(refs) do
     local body, s = read(ref)

@@ -6,6 +6,7 @@
 local what, ref, token = A[1], A[2], A[3]
 local s = state_of(redis.call('HGET', key('state'), ref))
 if s.state ~= RUNNING or s.token ~= token then return {now, 0} end
+even_if_full()
 if what == 'progress' then
     s.progress = blob(A[4])
     write_state(ref, s)

@@ -4,6 +4,7 @@
 
 local worker = A[1]
 if not redis.call('ZSCORE', key('alive'), worker) then return {now, 0, {}} end
+even_if_full()
 redis.call('ZADD', key('alive'), now + A[2], worker)
 local refs, cancels = redis.call('HKEYS', key('held:' .. worker)), {}
 for i, packed in ipairs(each('HMGET', key('state'), refs)) do

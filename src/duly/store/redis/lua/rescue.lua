@@ -17,6 +17,7 @@ if A[3] == 1 then
     end
 end
 local rescued = {}
+even_if_full()
 for i, worker in ipairs(doomed) do
     local info = cjson.decode(redis.call('HGET', key('workers'), worker))
     local how = named[worker] and 'is dead' or 'stopped answering'
