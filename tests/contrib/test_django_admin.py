@@ -187,8 +187,8 @@ def test_a_form_from_elsewhere_is_refused(boss: Site, store: Store) -> None:
 
 FIELDS = {
     "name": "a/b ä", "rule": "0 9 * * mon", "tz": "Europe/Paris", "task": "probe.tasks.look",
-    "args": "[]", "kwargs": "{}", "queue": "", "priority": "", "catch_up": "all", "overlap": "skip", "deadline": "2h",
-    "jitter": "", "expires": "10m",
+    "args": "[]", "kwargs": "{}", "queue": "", "priority": "", "catch_up": "all", "overlap": "skip",
+    "deadline": "14d1s", "jitter": "", "expires": "10m",
 }  # fmt: skip
 
 
@@ -196,7 +196,12 @@ def test_a_schedule_is_added_edited_paused_run_and_removed(boss: Site, store: St
     text = boss.page("/admin/duly/schedule/add/", **FIELDS)[1]
     assert "Added: " in text
     one = store.schedules(["a/b ä"])[0]
-    assert (one.catch_up, one.overlap, one.deadline, one.expires_after) == ("all", "skip", 7_200_000_000, 600_000_000)
+    assert (one.catch_up, one.overlap, one.deadline, one.expires_after) == (
+        "all",
+        "skip",
+        1_209_601_000_000,
+        600_000_000,
+    )
     found = re.search(r'<th scope="row"><a href="([^"]+)"', text)
     assert found
     path = found[1]
@@ -204,6 +209,7 @@ def test_a_schedule_is_added_edited_paused_run_and_removed(boss: Site, store: St
     assert status == 200
     assert "+0100" in text or "+0200" in text
     assert 'value="0 9 * * mon"' in text
+    assert 'value="1209601"' in text
     assert "Changed: " in boss.page(path, **FIELDS | {"rule": "every 10m", "priority": "7"})[1]
     assert store.schedules(["a/b ä"])[0].priority == 7
 

@@ -11,6 +11,7 @@ What is wrong among the settings is no reason for Django not to start: it is a f
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -100,4 +101,4 @@ def _beside() -> str | None:
     if base is not None and (Path(base) / "manage.py").is_file():
         return str(Path(base) / "manage.py")
     module = os.environ.get("DJANGO_SETTINGS_MODULE")
-    return None if module is None else __import__(module, fromlist=["__file__"]).__file__
+    return None if module is None else importlib.import_module(module).__file__

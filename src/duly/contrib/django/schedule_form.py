@@ -117,4 +117,10 @@ def initial(one: Schedule) -> dict[str, Any]:
         "priority": one.priority,
         "catch_up": one.catch_up,
         "overlap": one.overlap,
-    } | {name: f"{span / MICROS:g}" if span else "" for name, span in spans.items()}
+    } | {name: _seconds(span) for name, span in spans.items()}
+
+
+def _seconds(span: int | None) -> str:
+    """µs as the field takes them, exactly."""
+    whole, rest = divmod(span or 0, MICROS)
+    return "" if not span else f"{whole}.{rest:06d}".rstrip("0").rstrip(".")

@@ -36,8 +36,10 @@ def answering(view: View) -> View:
     def guarded(self: StoreAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(self, request, *args, **kwargs)
-        except (StoreError, ConfigError) as exc:
+        except StoreError as exc:
             return self.page(request, "unavailable", "The store does not answer", {"error": str(exc)}, 503)
+        except ConfigError as exc:  # a wrong setting; a name that somebody else has taken meanwhile
+            return self.page(request, "unavailable", "This cannot be done", {"error": str(exc)}, 400)
 
     return guarded
 
