@@ -15,13 +15,16 @@ from __future__ import annotations
 
 from duly.app import Duly
 from duly.call import Call
+from duly.canvas import chain, chord, chunks, group, xmap, xstarmap
 from duly.errors import (
+    ChordError,
     ConfigError,
     DecodeError,
     DulyError,
     DuplicateKey,
     EncodeError,
     Ignore,
+    IncompleteStream,
     JobCancelled,
     JobError,
     JobFailed,
@@ -42,10 +45,13 @@ from duly.errors import (
     TimeLimitExceeded,
     WorkerLost,
 )
+from duly.group_result import GroupResult, ResultSet
 from duly.job import Filter
 from duly.result import AsyncResult
 from duly.routing import Exchange, Queue
 from duly.shared import current_app, current_task, shared_task
+from duly.signature import Signature, signature
+from duly.stamping import StampingVisitor
 from duly.sync import Appointment, SyncReport
 from duly.task import AsyncTask, Task
 
@@ -56,6 +62,7 @@ __all__ = [
     "AsyncResult",
     "AsyncTask",
     "Call",
+    "ChordError",
     "ConfigError",
     "DecodeError",
     "Duly",
@@ -64,7 +71,9 @@ __all__ = [
     "EncodeError",
     "Exchange",
     "Filter",
+    "GroupResult",
     "Ignore",
+    "IncompleteStream",
     "JobCancelled",
     "JobError",
     "JobFailed",
@@ -73,10 +82,13 @@ __all__ = [
     "JobUnknown",
     "Queue",
     "Reject",
+    "ResultSet",
     "RetriesExhausted",
     "Retry",
+    "Signature",
     "SoftTimeLimitExceeded",
     "StaleLease",
+    "StampingVisitor",
     "StoreCorrupt",
     "StoreError",
     "StoreMoved",
@@ -87,7 +99,14 @@ __all__ = [
     "TaskNotRegistered",
     "TimeLimitExceeded",
     "WorkerLost",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "current_task",
+    "group",
     "shared_task",
+    "signature",
+    "xmap",
+    "xstarmap",
 ]

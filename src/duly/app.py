@@ -14,7 +14,7 @@ from types import FrameType, MappingProxyType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 from zoneinfo import ZoneInfo
 
-from duly import periodic, shared
+from duly import builtin, periodic, shared
 from duly import store as stores
 from duly.call import CallOptions, check_parts, due_of, make_job
 from duly.client import Client
@@ -26,12 +26,14 @@ from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
 from duly.finalizing import Finalizable
 from duly.forks import living
+from duly.group_result import GroupResult
 from duly.job import Answer, Change, Filter, Flag, Job, Page, Result, Schedule
 from duly.making import default_name, fit_task, make_task
 from duly.messages import OnLate
 from duly.moving import follow
 from duly.periodic import Periodic, PeriodicOptions, Schedules
 from duly.result import AsyncResult, EagerResult
+from duly.signature import Signature, signature
 from duly.store.contract import Order, Store
 from duly.sync import Appointment, SyncReport, sync
 from duly.task import AsyncTask, Task
@@ -81,6 +83,7 @@ class Duly(Finalizable, Configurable):
     result_type: type[AsyncResult[Any]] = AsyncResult
     """What its calls give; with ``eager_result_type``, for an app of other words (``duly.celery``)."""
     eager_result_type: type[EagerResult[Any]] = EagerResult
+    group_result_type: type[GroupResult] = GroupResult
 
     task_class: type[Task[..., Any]] = Task
     """The class of its tasks that name no ``base``."""
@@ -113,6 +116,7 @@ class Duly(Finalizable, Configurable):
             self.conf.timezone = timezone
         self._file = _caller_file()
         self._registry: dict[str, Task[..., Any]] = {}
+        self._builtin: dict[str, Task[..., Any]] = {}
         self._periodic: list[Periodic] = []
         self._warned: set[str] = set()  # names of tasks that send_task has warned of
         self._lock = threading.RLock()  # a signal handler may call while the store is being opened
@@ -247,8 +251,19 @@ class Duly(Finalizable, Configurable):
         """The task of that name. Raises TaskNotRegistered."""
         task = self._registry.get(name)
         if task is None:
-            raise TaskNotRegistered(f"no task {name!r} in app {self.name}{did_you_mean(name, self._registry)}")
+            raise self.unknown(name)
         return task
+
+    def unknown(self, name: str) -> TaskNotRegistered:
+        """What to raise where a task of that name is needed."""
+        return TaskNotRegistered(f"no task {name!r} in app {self.name}{did_you_mean(name, self._registry)}")
+
+    def known(self, name: str) -> Task[..., Any] | None:
+        """The task that a worker runs under that name: a registered one, or one that canvases are made of."""
+        found = self._registry.get(name) or self._builtin.get(name)
+        if found is None and name in builtin.NAMES:
+            found = self._builtin[name] = builtin.make(self, name)
+        return found
 
     def slip(self, name: str) -> str | None:
         """What is odd about a task of that name: it is close to a registered one, or of a module whose tasks are
@@ -286,16 +301,20 @@ class Duly(Finalizable, Configurable):
         task = self._registry.get(name)
         if task is not None:
             return task.apply_async(args, kwargs, **options)
+        if "link" in options or "link_error" in options:
+            return self.signature(name, args, kwargs, **options).apply_async()
         if name not in self._warned and (slip := self.slip(name)):
             self._warned.add(name)
             log.warning("send_task: %s; its jobs wait for a worker that knows it", slip)
         return self.AsyncResult(self.client.enqueue(self.make_job(name, args, kwargs or {}, options)).id)
 
-    def make_job(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
-        """The job of a call by name, not stored. Raises what :meth:`Task.delay` does, but no StoreError."""
-        task = self._registry.get(name)
+    def make_job(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions, fed: int = 0
+    ) -> Job:
+        """The job of a call by name, not stored; see :meth:`Task.make_job`."""
+        task = self.known(name)
         if task is not None:
-            return task.make_job(args, kwargs, options)
+            return task.make_job(args, kwargs, options, fed)
         check_parts(args, kwargs)
         data = Codec(name, None).encode_args(args, kwargs)
         flags = (Flag.AT_MOST_ONCE if self.conf.task_at_most_once else 0) | (
@@ -338,6 +357,16 @@ class Duly(Finalizable, Configurable):
     def declared_schedules(self) -> list[Schedule]:
         """What ``beat_schedule`` and ``@app.periodic`` say. Raises ConfigError."""
         return periodic.declared(self, self._periodic)
+
+    def signature(
+        self, task: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Signature[Any]:
+        """A signature of a task by its name; ``immutable=True`` takes no result of another job."""
+        return signature(task, args, kwargs, app=self, **options)
+
+    def GroupResult(self, id: str) -> GroupResult | None:  # noqa: N802 - Celery's name
+        """The group of that id; None if the store has none of its jobs."""
+        return self.group_result_type.restore(id, self)
 
     def AsyncResult(self, id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
         """The job of that id."""

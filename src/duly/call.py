@@ -45,6 +45,8 @@ class CallOptions(TypedDict, total=False):
     priority: int | None  # 0..9, 9 first
     key: str | None  # unique among waiting and running jobs
     on_conflict: OnConflict  # what to do when the key is held; "skip"
+    link: Any  # a signature, or a list of them, to run with the result
+    link_error: Any  # the same, to run if it ends without success
     headers: Mapping[str, Any] | None  # carried along, seen as self.request.headers
     task_id: str | None  # instead of a new id; a job of that id is stored once
     soft_time_limit: float | None  # seconds
@@ -91,6 +93,11 @@ def check_names(options: Mapping[str, Any]) -> None:
 def make_job(task: Defaults, args: bytes, options: CallOptions, now: int, zone: tzinfo) -> Job:
     """The Job of a call. Raises TypeError and ValueError for options that are wrong."""
     check_names(options)
+    for name in ("link", "link_error"):
+        if options.get(name):
+            raise TypeError(
+                f"{name}={options.get(name)!r}: a call of a bulk links to nothing; call a group of signatures"
+            )
     if task.route:
         options = cast(CallOptions, {**task.route, **options})
     due = due_of(options.get("countdown"), options.get("eta"), now, zone)

@@ -18,8 +18,6 @@ _REASONS = {
     "backend": _BACKEND,
     "compression": _JSON,
     "connection": _BROKER,
-    "link": "call the next task from the end of this one, with a key so that it is stored once",
-    "link_error": "handle the exception in the task and call the other task from there",
     "producer": _BROKER,
     "reject_on_worker_lost": _ACKS,
     "send_events": _EVENTS,

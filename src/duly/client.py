@@ -28,7 +28,7 @@ from queue import Empty, SimpleQueue
 from duly import publishing
 from duly.errors import ConfigError, DuplicateKey, StoreError
 from duly.forks import living
-from duly.job import Enqueued, Job
+from duly.job import Enqueued, Gate, Job
 from duly.signals import PUBLISHING
 from duly.store.contract import Store
 
@@ -176,6 +176,15 @@ class Client:
             for job in jobs:
                 publishing.after(job)
         return answers
+
+    def enqueue_canvas(self, jobs: Sequence[Job], gates: Sequence[Gate]) -> None:
+        """Store a canvas: all of it in one transaction."""
+        if PUBLISHING.live:
+            jobs = [publishing.before(job) for job in jobs]
+        self._store().enqueue(jobs, gates)
+        if PUBLISHING.live:
+            for job in jobs:
+                publishing.after(job)
 
     async def aenqueue(self, job: Job) -> Enqueued:
         """:meth:`enqueue` for coroutines; the event loop is never blocked."""

@@ -12,6 +12,7 @@ or that mean nothing to msgspec, count as ``Any``.
 from __future__ import annotations
 
 import inspect
+import itertools
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -140,6 +141,25 @@ class Codec:
                         pass  # the long way says which argument
         return self._encode_each(args, kwargs)
 
+    def encode_rest(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: int) -> bytes:
+        """:meth:`encode_args` of a call whose first ``before`` positional arguments are known only when it starts."""
+        self._check_names((*itertools.repeat(None, before), *args), kwargs)
+        return self._encode_each(args, kwargs, before)
+
+    def decode_rest(self, data: bytes, before: int) -> tuple[list[Any], dict[str, Any]]:
+        """What :meth:`encode_rest` stored. Raises DecodeError."""
+        args, kwargs = decode_value(data)
+        slots = self._positional[before:]
+        return (
+            [slots[i].decode(value) if i < len(slots) else value for i, value in enumerate(args)],
+            {key: self._slot(key).decode(value) for key, value in kwargs.items()},
+        )
+
+    def room(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+        """How many positional arguments may come before these."""
+        taken = sum(name in kwargs for name in self._names)
+        return self._most - len(args) - taken
+
     def decode_args(self, data: bytes) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of a stored call, as annotated. Raises DecodeError."""
         try:
@@ -228,8 +248,8 @@ class Codec:
         slot = self._slots.get(keyword)
         return slot or self._more or Slot(f"{self.name}(): argument {keyword!r}", Any)
 
-    def _encode_each(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
-        slots = self._positional
+    def _encode_each(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: int = 0) -> bytes:
+        slots = self._positional[before:]
         if len(args) > len(slots) and self._rest is not None:
             slots = slots + (self._rest,) * (len(args) - len(slots))
         positional = b",".join([slot.encode(value) for slot, value in zip(slots, args, strict=False)])

@@ -12,33 +12,46 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from duly import hooks, signals
+from duly.codec import encode_value
 from duly.errors import Ignore, Reject
 from duly.failure import encode_error
 from duly.job import Flag, Job, Lease, Result, State
 from duly.request import Request, current
 from duly.result import EagerResult
+from duly.signing import Replaced
 
 if TYPE_CHECKING:
+    from duly.signature import Signature
     from duly.task import Task
 
 R = TypeVar("R")
 
 
-def run(task: Task[..., R], job: Job, throw: bool | None = None) -> EagerResult[R]:
-    """Run ``job`` to its end, here. Raises the task's exception if ``throw`` (None: by the setting)."""
+def run(
+    task: Task[..., R],
+    job: Job,
+    throw: bool | None = None,
+    given: tuple[list[Any], dict[str, Any]] | None = None,
+) -> EagerResult[R]:
+    """Run ``job`` to its end, here. Raises the task's exception if ``throw`` (None: by the setting).
+
+    ``given``: its arguments, if they are not all in the job.
+    """
     request = Request(task, _lease(job), None, task.app.clock)
     watched = hooks.overridden(task) or signals.TASKS.live
     while True:
-        args, kwargs = task.codec.decode_args(job.args)
+        args, kwargs = task.codec.decode_args(job.args) if given is None else given
         token = current.set(request)
         try:
             if watched:
                 hooks.begin(task, request, args, kwargs)
-            value = _finish(task.entry(*args, **kwargs)) if task.is_async else task.entry(*args, **kwargs)
+            value = finish(task.entry(*args, **kwargs)) if task.is_async else task.entry(*args, **kwargs)
             data = None if job.flags & Flag.IGNORE_RESULT else task.codec.encode_result(value)
             if watched:
                 hooks.succeeded(task, request, args, kwargs, value)
             return _ended(task, request, State.SUCCEEDED, result=data)
+        except Replaced as exc:
+            return _replaced(task, request, exc.sig, throw)
         except Ignore as exc:
             if watched:
                 hooks.ignored(task, request, args, kwargs, exc)
@@ -58,12 +71,24 @@ def run(task: Task[..., R], job: Job, throw: bool | None = None) -> EagerResult[
         request = _again(request)
 
 
+def _replaced(task: Task[..., R], request: Request, sig: Signature[Any], throw: bool | None) -> EagerResult[R]:
+    """Run what the task put in its own place; its end is the job's."""
+    result = sig.apply(throw=throw)
+    try:
+        value = result.get()
+    except Exception as exc:
+        return _ended(task, request, State.FAILED, error=encode_error(exc))
+    ended = _ended(task, request, State.SUCCEEDED, result=encode_value(value))
+    ended._task = None  # whose annotation says nothing of another's result
+    return ended
+
+
 async def arun(task: Task[..., R], job: Job) -> EagerResult[R]:
     """:func:`run` beside the event loop."""
     return await asyncio.to_thread(run, task, job)
 
 
-def _finish(coroutine: Any) -> Any:
+def finish(coroutine: Any) -> Any:
     """The value of a coroutine; in a thread of its own where a loop runs in this one."""
     try:
         asyncio.get_running_loop()

@@ -13,6 +13,7 @@
     ├── EncodeError            a value has no JSON form (arguments at the call, results in the worker)
     ├── DecodeError            stored bytes do not fit the task's annotations
     ├── DuplicateKey           on_conflict="error" and a live job holds the key
+    ├── IncompleteStream       collect() came to a job that has not ended
     ├── StaleLease             the lease was lost: the job was rescued and may run elsewhere
     ├── Retry                  raised by self.retry() to leave the task; not an error
     ├── Ignore                 raised by a task: this job is to end without a result, cancelled
@@ -23,6 +24,7 @@
         ├── JobUncertain       an at-most-once job whose worker died while it ran
         ├── JobUnknown         no job of that id in the store (never there, forgotten or pruned)
         ├── JobTooLate         it could start only after its due and the tolerance, and on_late is "fail"
+        ├── ChordError         a member of the group before it did not succeed, so that the job never ran
         ├── RetriesExhausted   self.retry() was called once too often, with no exception to raise instead
         └── WorkerLost         the job's worker died as often as is allowed
 
@@ -89,6 +91,10 @@ class DuplicateKey(DulyError):
         )
 
 
+class IncompleteStream(DulyError):
+    """``collect()`` came to a job that has not ended, so that what comes after it is not known."""
+
+
 class StaleLease(DulyError):
     """This attempt lost its lease: the job was given back and may be running elsewhere."""
 
@@ -134,6 +140,10 @@ class JobUnknown(JobError):
 
 class JobTooLate(JobError):
     """The job could start only later than its ``late_tolerance`` allows, and its ``on_late`` is "fail"."""
+
+
+class ChordError(JobError):
+    """The job waits for the results of a group, and a member of it did not succeed; it was never started."""
 
 
 class RetriesExhausted(JobError):

@@ -130,6 +130,25 @@ class GateView(msgspec.Struct, frozen=True, kw_only=True):
     finished: int | None  # µs UTC, when the last member ended
 
 
+class Feed(msgspec.Struct, frozen=True, array_like=True):
+    """What comes before a job's own arguments when it starts, from the members of the gate it was held at."""
+
+    gate: str
+    size: int  # of the gate
+    kind: Literal["one", "all", "error"]  # the one member's result; the list of all results; which failed, and how
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where in a canvas a job stands; None: nowhere of that kind."""
+
+    root: str | None = None  # id of the job that the canvas, or the one it was called from, began with
+    parent: str | None = None  # id of the job before it, or of the one that called the canvas
+    group: str | None = None  # id of its group, which is that of the group's gate
+    index: int | None = None  # in the group
+    chord: str | None = None  # id of the job that its group is followed by
+    feed: Feed | None = None
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Per-job overrides of the task's own settings, kept as JSON in ``Job.options``."""
 
@@ -139,6 +158,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_late: WhenLate | None = None
     late_tolerance: float | None = None  # seconds
     sensitive: tuple[str | int, ...] = ()  # names and positions of arguments that are not shown to people
+    place: Place | None = None  # of a job of a canvas
 
 
 class Enqueued(msgspec.Struct, frozen=True):

@@ -19,7 +19,8 @@ from duly import retry
 from duly.clock import MICROS, SYSTEM, Clock, from_micros
 from duly.codec import Slot, decode_value, resolve_hints
 from duly.errors import StaleLease
-from duly.job import Flag, Lease, Options, Progress
+from duly.job import Flag, Lease, Options, Place, Progress
+from duly.stamping import stamps_of
 from duly.store.contract import Store
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ PROGRESS_INTERVAL = 0.25
 """Seconds between two writes of a task's progress; the last one always reaches the store with the outcome."""
 
 _CELERYS = frozenset({
-    "argsrepr", "callbacks", "chain", "chord", "errbacks", "kwargsrepr", "logfile", "loglevel", "origin", "reply_to",
+    "argsrepr", "callbacks", "chain", "errbacks", "kwargsrepr", "logfile", "loglevel", "origin", "reply_to",
     "shadow", "taskset", "utc",
 })  # fmt: skip
 """Fields of Celery's request that say nothing here: None, unless a header of the call has the name."""
@@ -44,6 +45,7 @@ _CELERYS = frozenset({
 _encode = msgspec.json.Encoder().encode
 _decode_options = msgspec.json.Decoder(Options).decode
 _NO_OPTIONS = Options()
+_NOWHERE = Place()
 
 
 class Request:
@@ -202,6 +204,48 @@ class Request:
         if not name.startswith("_") and (name in self.headers or name in _CELERYS):
             return self.headers.get(name)
         raise AttributeError(f"the request of job {self.lease.id} has no {name!r}, and its call had no such header")
+
+    # -- its canvas ------------------------------------------------------------------------------
+
+    @cached_property
+    def place(self) -> Place:
+        """Where in a canvas the job stands."""
+        return self.options.place or _NOWHERE
+
+    @property
+    def root_id(self) -> str:
+        """Id of the job that the canvas began with; its own if it is in none."""
+        return self.place.root or self.id
+
+    @property
+    def parent_id(self) -> str | None:
+        """Id of the job before it in the canvas, or of the one that called the canvas."""
+        return self.place.parent
+
+    @property
+    def group(self) -> str | None:
+        """Id of its group."""
+        return self.place.group
+
+    @property
+    def group_index(self) -> int | None:
+        """Its place in the group, from 0."""
+        return self.place.index
+
+    @property
+    def chord(self) -> str | None:
+        """Id of the job that its group is followed by."""
+        return self.place.chord
+
+    @property
+    def stamps(self) -> dict[str, list[Any]]:
+        """The stamps on it, by header."""
+        return stamps_of(self.headers)
+
+    @property
+    def stamped_headers(self) -> list[str]:
+        """Which of the headers are stamps."""
+        return list(self.headers.get("stamped_headers") or ())
 
     # -- services --------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import threading
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,27 +18,31 @@ import msgspec
 from duly.call import due_of
 from duly.clock import from_micros
 from duly.codec import Codec, decode_value
-from duly.errors import JobCancelled, JobError, JobUncertain, JobUnknown
+from duly.errors import ChordError, DecodeError, IncompleteStream, JobCancelled, JobError, JobUncertain, JobUnknown
 from duly.failure import decode_error, rebuild_error
-from duly.job import Change, Filter, Progress, Result, State, Verdict
-from duly.waiting import Answer, Wait
+from duly.job import Change, Filter, Flag, GateView, JobView, Options, Place, Progress, Result, State, Verdict
+from duly.store.contract import Store
+from duly.waiting import Answer
 
 if TYPE_CHECKING:
     from duly.app import Duly
+    from duly.group_result import ResultSet
     from duly.task import Task
 
 R = TypeVar("R")
 
+_decode_options = msgspec.json.Decoder(Options).decode
 _decode_progress = msgspec.json.Decoder(Progress).decode
 
 
 class AsyncResult(Generic[R]):
     """One job. Equal to every other AsyncResult of the same id. Any thread may use it."""
 
-    __slots__ = ("_app", "_task", "id")
+    __slots__ = ("_app", "_parent", "_task", "id")
 
     def __init__(self, id: str, app: Duly, task: Task[..., R] | None = None) -> None:
         self.id = id
+        self._parent: AsyncResult[Any] | ResultSet | None = None  # if whoever made it knows
         self._app = app
         self._task = task
 
@@ -56,28 +60,28 @@ class AsyncResult(Generic[R]):
     @property
     def state(self) -> str:
         """One of ``duly.job.STATE_NAMES``, or ``unknown``."""
-        found = self._peek()
+        found = self.peek()
         return "unknown" if found is None else found.state_name(self._app.now())
 
     def ready(self) -> bool:
         """Whether the job has ended, in whatever way."""
-        found = self._peek()
+        found = self.peek()
         return found is not None and found.state.final
 
     def successful(self) -> bool:
         """Whether the job has succeeded."""
-        found = self._peek()
+        found = self.peek()
         return found is not None and found.state == State.SUCCEEDED
 
     def failed(self) -> bool:
         """Whether the job has failed."""
-        found = self._peek()
+        found = self.peek()
         return found is not None and found.state == State.FAILED
 
     @property
     def result(self) -> R | BaseException | None:
         """What the task returned, or the exception that ``get`` would raise; None while there is neither."""
-        found = self._peek()
+        found = self.peek()
         if found is None or not found.state.final:
             return None
         return self._value(found) if found.state == State.SUCCEEDED else self._error(found)
@@ -85,20 +89,84 @@ class AsyncResult(Generic[R]):
     @property
     def traceback(self) -> str | None:
         """The text of the traceback of the last failed attempt; None without one."""
-        found = self._peek()
+        found = self.peek()
         return None if found is None or found.error is None else decode_error(found.error).traceback
 
     @property
     def progress(self) -> Progress | None:
         """How far the task said it was."""
-        found = self._peek()
+        found = self.peek()
         return None if found is None or found.progress is None else _decode_progress(found.progress)
 
     @property
     def attempts(self) -> int:
         """How often the job was started; 0 for an unknown one."""
-        found = self._peek()
+        found = self.peek()
         return 0 if found is None else found.attempt
+
+    # -- its canvas ------------------------------------------------------------------------------
+
+    @property
+    def parent(self) -> AsyncResult[Any] | ResultSet | None:
+        """The job, or the group, that it comes after in a canvas, or that called it; None without one."""
+        if self._parent is None and (place := self._place()) is not None and place.parent is not None:
+            self._parent = self._app.result_type(place.parent, self._app)
+        return self._parent
+
+    @parent.setter
+    def parent(self, parent: AsyncResult[Any] | ResultSet | None) -> None:
+        self._parent = parent
+
+    @property
+    def children(self) -> list[AsyncResult[Any]]:
+        """The jobs that come after it in a canvas; errbacks among them once they are wanted."""
+        found = self._view()
+        if found is None:
+            return []
+        after = [one for gate, _ in found.gates for one in _everything(self._app.store, Filter(after=gate))]
+        wanted = [one for one in after if not (one.held and one.flags & Flag.ON_FAILURE)]
+        return [self._app.result_type(one.id, self._app) for one in wanted]
+
+    @property
+    def root_id(self) -> str:
+        """Id of the job that its canvas began with; its own if it is in none."""
+        place = self._place()
+        return self.id if place is None or place.root is None else place.root
+
+    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[AsyncResult[Any] | None, AsyncResult[Any]]]:
+        """(parent, result) of this job and all that come after it. Raises IncompleteStream where one has not ended,
+        unless ``intermediate``."""
+        todo: deque[tuple[AsyncResult[Any] | None, AsyncResult[Any]]] = deque([(None, self)])
+        seen = {self.id}
+        while todo:
+            parent, node = todo.popleft()
+            yield parent, node
+            if node.ready():
+                fresh = [child for child in node.children if child.id not in seen]
+                seen |= {child.id for child in fresh}
+                todo.extend((node, child) for child in fresh)
+            elif not intermediate:
+                raise IncompleteStream(f"job {node.id} has not ended, so what comes after it is not known")
+
+    def collect(self, intermediate: bool = False, **options: Any) -> Iterator[tuple[AsyncResult[Any], Any]]:
+        """(result, value) of this job and all that come after it; ``options`` are those of :meth:`get`."""
+        for _, node in self.iterdeps(intermediate):
+            yield node, node.get(**options)
+
+    def get_leaf(self) -> Any:
+        """The value of the last job that comes after this one."""
+        value = None
+        for _, node in self.iterdeps():
+            value = node.get()
+        return value
+
+    def _view(self) -> JobView | None:
+        views = self._app.store.jobs(self._self()).jobs
+        return views[0] if views else None
+
+    def _place(self) -> Place | None:
+        found = self._view()
+        return None if found is None or found.options is None else _decode_options(found.options).place
 
     # -- waiting ---------------------------------------------------------------------------------
 
@@ -110,19 +178,19 @@ class AsyncResult(Generic[R]):
         or JobUnknown. With ``propagate=False`` the exception of a job that ended is returned instead.
         None if the task keeps no result.
         """
-        _check_timeout(timeout)
-        found = self._peek()
+        check_timeout(timeout)
+        found = self.peek()
         if found is not None and not found.state.final:
             found = self._wait(timeout)
-        return self._finish(found, propagate)
+        return self.read(found, propagate)
 
     async def aget(self, timeout: float | None = None, propagate: bool = True) -> R:  # noqa: ASYNC109
         """:meth:`get` for coroutines; ``await result`` is the same without a time limit."""
-        _check_timeout(timeout)
-        found = await asyncio.to_thread(self._peek)
+        check_timeout(timeout)
+        found = await asyncio.to_thread(self.peek)
         if found is not None and not found.state.final:
             found = await self._await(timeout)
-        return await asyncio.to_thread(self._finish, found, propagate)
+        return await asyncio.to_thread(self.read, found, propagate)
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aget().__await__()
@@ -154,51 +222,30 @@ class AsyncResult(Generic[R]):
     def _self(self) -> Filter:
         return Filter(ids=(self.id,))
 
-    def _peek(self) -> Result | None:
+    @property
+    def app(self) -> Duly:
+        return self._app
+
+    def peek(self) -> Result | None:
+        """What the store says of it now; None if it does not know it."""
         return self._app.results([self.id])[0]
 
     def _wait(self, timeout: float | None) -> Result | None:
-        told: list[Answer] = []
-        done = threading.Lock()
-        done.acquire()
-
-        def tell(answer: Answer) -> None:
-            told.append(answer)
-            done.release()
-
-        wait = Wait(self.id, tell)
-        self._app.watcher.watch(wait)
-        try:
-            done.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
-        finally:
-            self._app.watcher.unwatch(wait)
-        return _result(told[0]) if told else self._last_look(timeout)
+        return self._told(self._app.watcher.wait(self.id, timeout), timeout)
 
     async def _await(self, timeout: float | None) -> Result | None:  # noqa: ASYNC109
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[Answer] = loop.create_future()
+        told = await self._app.watcher.await_(self.id, timeout)
+        return self._told(told, timeout) if told else await asyncio.to_thread(self._last_look, timeout)
 
-        def settle(answer: Answer) -> None:
-            if not told.done():
-                told.set_result(answer)
-
-        def tell(answer: Answer) -> None:
-            try:
-                loop.call_soon_threadsafe(settle, answer)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                return
-
-        wait = Wait(self.id, tell)
-        await asyncio.to_thread(self._app.watcher.watch, wait)
-        try:
-            return _result(await asyncio.wait_for(told, timeout))
-        except TimeoutError:
-            return await asyncio.to_thread(self._last_look, timeout)
-        finally:
-            self._app.watcher.unwatch(wait)
+    def _told(self, told: list[Answer], timeout: float | None) -> Result | None:
+        if not told:
+            return self._last_look(timeout)
+        [answer] = told
+        assert answer is None or isinstance(answer, Result)
+        return answer
 
     def _last_look(self, timeout: float | None) -> Result | None:
-        found = self._peek()
+        found = self.peek()
         if found is not None and not found.state.final:
             raise TimeoutError(self._why(found, timeout))
         return found
@@ -224,7 +271,8 @@ class AsyncResult(Generic[R]):
             return f"{text}, and no worker has registered the task {views[0].task}"
         return text
 
-    def _finish(self, found: Result | None, propagate: bool) -> R:
+    def read(self, found: Result | None, propagate: bool) -> R:
+        """The value, or the exception, of what the store says of it; raised if ``propagate``."""
         if found is not None and found.state == State.SUCCEEDED:
             return self._value(found)
         error = self._error(found)
@@ -235,25 +283,59 @@ class AsyncResult(Generic[R]):
     def _value(self, found: Result) -> R:
         if found.result is None:
             return None  # type: ignore[return-value]  # the task keeps no result
+        known = self._task
+        if known is not None:
+            try:
+                return known.codec.decode_result(found.result)  # type: ignore[no-any-return]
+            except DecodeError:
+                if not self._goes_by_another(known):
+                    raise
         codec = self._codec()
         return decode_value(found.result) if codec is None else codec.decode_result(found.result)  # type: ignore[no-any-return]
 
+    def _goes_by_another(self, known: Task[..., R]) -> bool:
+        """Whether the job went on as one of another task (``self.replace``), in whose form the result then is."""
+        found = self._view()
+        return found is not None and found.task != known.name
+
     def _codec(self) -> Codec | None:
-        if self._task is not None:
-            return self._task.codec
-        views = self._app.store.jobs(self._self()).jobs
-        task = self._app.tasks.get(views[0].task) if views else None
+        """That of the task whose job it is now."""
+        found = self._view()
+        task = None if found is None else self._app.known(found.task)
         return None if task is None else task.codec
+
+    def _chord_error(self, error: bytes) -> ChordError | None:
+        """What failed a job that never ran, if it waited for the results of a group; None if it did not."""
+        place = self._place()
+        if place is None or place.feed is None or place.feed.kind != "all":
+            return None
+        return chord_error(self._app.store.gates([place.feed.gate])[0], error)
 
     def _error(self, found: Result | None) -> Exception:
         if found is None:
             return JobUnknown(f"no job {self.id} in {self._app.store_url}: it never was, or was forgotten or pruned")
         if found.state == State.FAILED and found.error is not None:
-            return rebuild_error(found.error)
+            return (None if found.attempt else self._chord_error(found.error)) or rebuild_error(found.error)
         kind, words = _ENDINGS.get(found.state, (JobError, "ended without a result"))
         reason = "" if found.error is None else decode_error(found.error).message
         said = f": {reason}" if reason not in ("", "cancelled") else ""  # on request needs no reason
         return kind(f"job {self.id} {words}{said}")
+
+
+def chord_error(gate: GateView | None, error: bytes) -> ChordError:
+    """The error of a job that was to get the results of a gate's members; ``error``: the one it was failed with."""
+    info = decode_error(error)
+    wrong = ChordError(f"Dependency {None if gate is None else gate.first_failed} raised {info.type}: {info.message}")
+    wrong.__cause__ = rebuild_error(error)
+    return wrong
+
+
+def _everything(store: Store, which: Filter) -> Iterator[JobView]:
+    page = store.jobs(which)
+    yield from page.jobs
+    while page.after is not None:
+        page = store.jobs(which, after=page.after)
+        yield from page.jobs
 
 
 class EagerResult(AsyncResult[R]):
@@ -265,7 +347,10 @@ class EagerResult(AsyncResult[R]):
         super().__init__(found.id, app, task)
         self._found: Result | None = found
 
-    def _peek(self) -> Result | None:
+    def _view(self) -> JobView | None:
+        return None
+
+    def peek(self) -> Result | None:
         return self._found
 
     def forget(self) -> bool:
@@ -289,16 +374,11 @@ _ENDINGS: dict[State, tuple[type[JobError], str]] = {
 }
 
 
-def _check_timeout(timeout: float | None) -> None:
+def check_timeout(timeout: float | None) -> None:
+    """Refuse what is no time limit. Raises TypeError, ValueError."""
     if timeout is None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"timeout={timeout!r}: expected a number of seconds, or None to wait for ever")
     if timeout != timeout:
         raise ValueError("timeout=nan: expected a number of seconds, or None to wait for ever")
-
-
-def _result(answer: Answer) -> Result | None:
-    if isinstance(answer, Exception):
-        raise answer
-    return answer

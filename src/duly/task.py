@@ -49,6 +49,7 @@ from duly.job import Flag, Job, Progress, WhenLate, new_id
 from duly.oncommit import OnCommit
 from duly.request import Request, current
 from duly.result import AsyncResult
+from duly.signing import Signs
 from duly.task_options import CHECKS, TaskOptions, check_options, hidden
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ LATE_TOLERANCE = 60.0
 """Seconds that a job may be late before ``on_late`` decides, unless the task or the call says otherwise."""
 
 
-class Task(Hooks, OnCommit[P, R]):
+class Task(Hooks, OnCommit[P, R], Signs[P, R]):
     """One registered function. Made by ``@app.task``; shared by all threads, and immutable after that.
 
     Calling it runs the function here and now; ``delay`` and ``apply_async`` store a job.
@@ -260,6 +261,8 @@ class Task(Hooks, OnCommit[P, R]):
         Raises, further, ValueError for options out of range and DuplicateKey.
         """
         check_parts(args, kwargs)
+        if "link" in options or "link_error" in options:
+            return self.signature(args, kwargs, **options).apply_async()
         return self._send(self.make_job(args, kwargs or {}, options))
 
     def apply(
@@ -275,6 +278,8 @@ class Task(Hooks, OnCommit[P, R]):
         ``throw``: raise what the task raises; by the setting ``task_eager_propagates`` unless given.
         """
         check_parts(args, kwargs)
+        if "link" in options or "link_error" in options:
+            return self.signature(args, kwargs, **options).apply(throw=throw)
         return eager.run(self, self.make_job(args, kwargs or {}, options), throw)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
@@ -286,6 +291,8 @@ class Task(Hooks, OnCommit[P, R]):
     ) -> AsyncResult[R]:
         """:meth:`apply_async` for coroutines."""
         check_parts(args, kwargs)
+        if "link" in options or "link_error" in options:
+            return await self.signature(args, kwargs, **options).aapply_async()
         return await self._asend(self.make_job(args, kwargs or {}, options))
 
     def enqueue_many(
@@ -311,10 +318,16 @@ class Task(Hooks, OnCommit[P, R]):
 
         return await asyncio.to_thread(self.enqueue_many, calls, **options)
 
-    def make_job(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job:
-        """The job of a call, not stored. Raises what :meth:`delay` does, but no StoreError."""
-        data = self.codec.encode_args(args, kwargs)
+    def make_job(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions, fed: int = 0) -> Job:
+        """The job of a call, not stored; ``fed``: how many arguments come before these when it starts.
+
+        Raises what :meth:`delay` does, but no StoreError.
+        """
         defaults = self.defaults_of(args, kwargs, options)
+        if fed:
+            data = self.codec.encode_rest(args, kwargs, fed)
+            return self.unlimited(self._made(defaults, data, options, self.app.now()))
+        data = self.codec.encode_args(args, kwargs)
         return self.limited(self._made(defaults, data, options, self.app.now()), args, kwargs)
 
     def limited(self, job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
@@ -327,6 +340,15 @@ class Task(Hooks, OnCommit[P, R]):
             return job
         check_length(f"limit_key of {self.name}", text := str(key))
         return msgspec.structs.replace(job, limit_key=text)
+
+    def unlimited(self, job: Job) -> Job:
+        """The job of a call whose arguments are not all known. Raises TypeError if a limit's key depends on them."""
+        if self.options.get("limit_key") is not None:
+            raise TypeError(
+                f"{self.name} has a limit_key, which needs all arguments at the call, and is to get some from the "
+                "job before it; use an immutable signature, .si(), or take the limit_key away"
+            )
+        return job
 
     def _made(self, defaults: Defaults, data: bytes, options: CallOptions, now: int) -> Job:
         if options or defaults.expires is not None or defaults.route or defaults.sensitive:

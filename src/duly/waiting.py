@@ -7,6 +7,7 @@ A wake-up is a hint: polling is the guarantee. If the store fails, everybody who
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import weakref
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from duly.clock import SYSTEM, Clock
 from duly.errors import StoreUnavailable
 from duly.forks import living
-from duly.job import Result
+from duly.job import GateView, Result
 from duly.store.contract import Listener, Store
 
 FIRST_POLL = 0.005
@@ -24,18 +25,27 @@ LINGER = 5.0
 CHUNK = 500
 """Jobs asked for in one query."""
 
-Answer = Result | Exception | None
-"""A job that ended; the store's error; None for a job it does not know."""
+Answer = Result | GateView | Exception | None
+"""A job that ended; a gate that closed its count; the store's error; None for what it does not know."""
 
 
 class Wait:
-    """One caller waiting for one job. ``tell`` is called once, from the watcher's thread."""
+    """One caller waiting for one job, or for the members of one gate. ``tell`` is called once, from the watcher's
+    thread; ``hasty``: also as soon as a member has failed."""
 
-    __slots__ = ("id", "tell")
+    __slots__ = ("gate", "hasty", "id", "tell")
 
-    def __init__(self, id: str, tell: Callable[[Answer], None]) -> None:
+    def __init__(self, id: str, tell: Callable[[Answer], None], gate: bool = False, hasty: bool = False) -> None:
         self.id = id
         self.tell = tell
+        self.gate = gate
+        self.hasty = hasty
+
+    def ends_with(self, answer: Answer) -> bool:
+        """Whether this is what is waited for."""
+        if isinstance(answer, GateView):
+            return answer.left == 0 or (self.hasty and answer.failed > 0)
+        return not isinstance(answer, Result) or answer.state.final
 
 
 class _Watch:
@@ -89,6 +99,54 @@ class Watcher:
             if self._watch is not None:
                 self._watch.waits.discard(wait)
 
+    def wait(self, id: str, timeout: float | None, gate: bool = False, hasty: bool = False) -> list[Answer]:
+        """Block until there is the answer (see Wait); empty if ``timeout`` seconds pass. Raises StoreError."""
+        told: list[Answer] = []
+        done = threading.Lock()
+        done.acquire()
+
+        def tell(answer: Answer) -> None:
+            told.append(answer)
+            done.release()
+
+        wait = Wait(id, tell, gate, hasty)
+        self.watch(wait)
+        try:
+            done.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+        finally:
+            self.unwatch(wait)
+        return _checked(told)
+
+    async def await_(
+        self,
+        id: str,
+        timeout: float | None,  # noqa: ASYNC109
+        gate: bool = False,
+        hasty: bool = False,
+    ) -> list[Answer]:
+        """:meth:`wait` for coroutines."""
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[Answer] = loop.create_future()
+
+        def settle(answer: Answer) -> None:
+            if not told.done():
+                told.set_result(answer)
+
+        def tell(answer: Answer) -> None:
+            try:
+                loop.call_soon_threadsafe(settle, answer)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+        wait = Wait(id, tell, gate, hasty)
+        await asyncio.to_thread(self.watch, wait)
+        try:
+            return _checked([await asyncio.wait_for(told, timeout)])
+        except TimeoutError:
+            return []
+        finally:
+            self.unwatch(wait)
+
     def close(self) -> None:
         """End the thread; whoever still waits gets a StoreError."""
         with self._lock:
@@ -131,29 +189,36 @@ class Watcher:
                 if watch.closing or now - busy_at >= LINGER:
                     self._watch = None  # from here on this thread takes nobody new
                     return
-                ids = [*{wait.id for wait in watch.waits}]
-            if ids:
-                self._look(watch, ids)
+                jobs = [*{wait.id for wait in watch.waits if not wait.gate}]
+                gates = [*{wait.id for wait in watch.waits if wait.gate}]
+            if jobs:
+                self._look(watch, jobs, False, self._results)
+            if gates:
+                self._look(watch, gates, True, lambda ids: self._store().gates(ids))
             watch.listener.wait(poll)
             poll = min(poll * 2, LAST_POLL)
 
-    def _look(self, watch: _Watch, ids: list[str]) -> None:
+    def _look(self, watch: _Watch, ids: list[str], gate: bool, ask: Callable[[list[str]], Sequence[Answer]]) -> None:
         answers: dict[str, Answer] = {}
         try:
             for start in range(0, len(ids), CHUNK):
                 chunk = ids[start : start + CHUNK]
-                answers.update(zip(chunk, self._results(chunk), strict=True))
+                answers.update(zip(chunk, ask(chunk), strict=True))
         except Exception as exc:  # the store's trouble is the trouble of all who wait
             answers = dict.fromkeys(ids, exc)
         with self._lock:
-            told = [wait for wait in watch.waits if wait.id in answers and _ended(answers[wait.id])]
+            mine = [wait for wait in watch.waits if wait.gate == gate and wait.id in answers]
+            told = [wait for wait in mine if wait.ends_with(answers[wait.id])]
             watch.waits.difference_update(told)
         for wait in told:
             wait.tell(answers[wait.id])
 
 
-def _ended(answer: Answer) -> bool:
-    return not isinstance(answer, Result) or answer.state.final
+def _checked(told: list[Answer]) -> list[Answer]:
+    for answer in told:
+        if isinstance(answer, Exception):
+            raise answer
+    return told
 
 
 _watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()

@@ -19,8 +19,8 @@ def test_an_option_of_celerys_calls_is_refused_with_the_reason(app: Duly) -> Non
     def add(x: int) -> int:
         return x
 
-    with pytest.raises(TypeError, match="no option 'link'; it is Celery's and not needed here: call the next task"):
-        add.apply_async((1,), link="other")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="no option 'serializer'; it is Celery's and not needed here: arguments"):
+        add.apply_async((1,), serializer="yaml")  # type: ignore[call-arg]
 
 
 # -- a soft limit that can never be reached ------------------------------------------------------

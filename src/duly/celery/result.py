@@ -13,7 +13,7 @@ from duly.app import Duly
 from duly.celery import states
 from duly.clock import from_micros
 from duly.codec import decode_value
-from duly.job import Filter, JobView, Progress, Result, State
+from duly.job import Progress, Result, State
 from duly.shared import get_current_app
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Words(core.AsyncResult[R]):
     def state(self) -> str:
         """PENDING (also for an id that nobody knows), STARTED, RETRY, SUCCESS, FAILURE, REVOKED, or what the task
         said with ``update_state``."""
-        found = self._peek()
+        found = self.peek()
         if found is None:
             return states.PENDING
         said = _said(found)
@@ -55,7 +55,7 @@ class Words(core.AsyncResult[R]):
     @property
     def result(self) -> Any:
         """What the task returned, or the exception; while it runs, the ``meta`` of ``update_state``."""
-        found = self._peek()
+        found = self.peek()
         said = None if found is None else _said(found)
         if found is not None and said is not None and said.meta is not msgspec.UNSET and _still_holds(found):
             return decode_value(bytes(said.meta))
@@ -125,10 +125,6 @@ class Words(core.AsyncResult[R]):
 
     # -- what Celery keeps with result_extended, and duly always -----------------------------------
 
-    def _view(self) -> JobView | None:
-        found = self._app.store.jobs(Filter(ids=(self.id,))).jobs
-        return found[0] if found else None
-
     @property
     def date_done(self) -> datetime | None:
         """When the job ended, UTC."""
@@ -186,6 +182,7 @@ class AsyncResult(Words[R]):
         super().__init__(
             id, owner, cast("Task[..., R] | None", task_name if made_here else owner.tasks.get(task_name))
         )
+        self._parent = parent
 
 
 class EagerResult(Words[R], core.EagerResult[R]):

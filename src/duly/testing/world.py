@@ -244,7 +244,7 @@ class World:
 
     def live(self) -> list[str]:
         """The ids of all waiting and running jobs."""
-        states = ("scheduled", "queued", "retrying", "running")
+        states = ("scheduled", "held", "queued", "retrying", "running")
         return [job.id for job in self._all(Filter(states=states))]
 
     def states(self) -> dict[str, State]:

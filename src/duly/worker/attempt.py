@@ -30,14 +30,18 @@ from duly.errors import (
     Reject,
     Retry,
     StoreError,
+    StoreUnavailable,
     TaskNotRegistered,
     TimeLimitExceeded,
 )
 from duly.failure import describe, encode_error, message
-from duly.job import Flag, Kind, Lease, Options, Outcome
+from duly.feeding import InStore, arguments
+from duly.job import Flag, Kind, Lease, Options, Outcome, Then
 from duly.messages import TimeLimit
 from duly.request import Request, current
+from duly.signing import Replaced
 from duly.task import Task
+from duly.weaving import successors
 from duly.worker import lateness
 from duly.worker.board import NO_RETRY, Board
 from duly.worker.copies import leave_copy
@@ -124,6 +128,7 @@ class Attempts:
         self._clock = clock
         self._instant = clock.now
         self._store = app.store
+        self._before = InStore(app.store)
         self._recipes: dict[str, Recipe] = {}
         self._time_limits: dict[str, TimeLimit] = {}  # set at run time
         self._log = JobLog()
@@ -207,7 +212,7 @@ class Attempts:
             if self.cancelled and (lease.id, lease.token) in self.cancelled:
                 self.cancelled.discard((lease.id, lease.token))
                 return self._cancelled(lease, started)
-            soft, deadline, policy = None, 0.0, NO_RETRY
+            soft, deadline, policy, feed = None, 0.0, NO_RETRY, None
             now = self._clock.monotonic()
             request = Request(recipe.task, lease, self._store, self._clock)
             if not recipe.plain or lease.options is not None:
@@ -216,9 +221,15 @@ class Attempts:
                 if too_late is not None:
                     return self._end(lease, started, *too_late)
                 soft, deadline, policy = self._limits(recipe, lease, options, now)
+                feed = None if options.place is None else options.place.feed
             self._board.start(slot, lease, now, deadline, policy)
             current.set(request)
-            args, kwargs = recipe.decode(lease.args)
+            if feed is None:
+                args, kwargs = recipe.decode(lease.args)
+            else:
+                args, kwargs = arguments(self._before, recipe.task.codec, lease.args, feed)
+        except StoreUnavailable as exc:  # what comes before the job's arguments cannot be read now
+            return self._end(lease, started, Kind.POSTPONED, encode_error(exc), request, started + MICROS)
         except BaseException as exc:  # a DecodeError, or whatever the classes of arguments and a wrong setting raise
             if self._copied:
                 leave_copy(exc)
@@ -287,6 +298,8 @@ class Attempts:
         if reason == "cancel" and issubclass(type(exc), JobCancelled):
             self._tell(begun, hooks.revoked, exc)
             return self._end(lease, started, Kind.CANCELLED, encode_error(exc), request)
+        if issubclass(type(exc), Replaced):
+            return self._replaced(begun, exc)  # type: ignore[arg-type]
         if issubclass(type(exc), Ignore):
             return self._given_up(begun, exc)  # type: ignore[arg-type]
         again = self._retry_for(exc, begun)
@@ -302,6 +315,17 @@ class Attempts:
     def _tell(begun: Begun, moment: Callable[..., None], exc: BaseException) -> None:
         if begun.watched:
             moment(begun.recipe.task, begun.request, begun.args, begun.kwargs, exc)
+
+    def _replaced(self, begun: Begun, exc: Replaced) -> Outcome:
+        """The task put a canvas in its own place."""
+        lease, started, request = begun.lease, begun.started, begun.request
+        try:
+            then = successors(self._app, exc.sig, request)
+        except BaseException as wrong:  # arguments that do not fit, a task that nobody knows
+            self._tell(begun, hooks.failed, wrong)
+            return self._end(lease, started, Kind.FAILED, encode_error(wrong), request, exc=wrong)
+        self._tell(begun, hooks.ignored, Ignore("replaced"))
+        return self._end(lease, started, Kind.REPLACED, None, request, then=then)
 
     def _given_up(self, begun: Begun, exc: Ignore) -> Outcome:
         """The task raised Ignore or Reject."""
@@ -357,20 +381,21 @@ class Attempts:
         due: int = 0,
         exc: BaseException | None = None,
         expected: bool = False,
+        then: Then | None = None,
     ) -> Outcome:
         progress = tail = None
         if request is not None:
             request.over = True
             progress, tail = request.progress, self._log.take(request)
-        outcome = Outcome(lease, kind, started, self._now(), None, error, due, progress, tail)
-        if kind != Kind.POSTPONED:  # which has its own line, the first time
+        outcome = Outcome(lease, kind, started, self._now(), None, error, due, progress, tail, then)
+        if kind not in (Kind.POSTPONED, Kind.REPLACED):  # the one has its own line, the first time; the other is well
             tell(outcome, exc, expected)
         return outcome
 
     # -- what is looked up ---------------------------------------------------------------------------
 
     def _find(self, name: str) -> Recipe | None:
-        task = self._app.tasks.get(name)
+        task = self._app.known(name)
         if task is None:
             return None
         recipe = self._recipes[name] = Recipe(task, self._go, self._time_limits.get(name))

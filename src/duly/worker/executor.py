@@ -26,6 +26,7 @@ from typing import Protocol
 
 import msgspec
 
+from duly import builtin
 from duly.app import Duly
 from duly.clock import SYSTEM
 from duly.errors import DulyError
@@ -129,7 +130,7 @@ class Executor:
         conf = app.conf
         return Hello(
             store=app.store_url,
-            tasks=tuple(sorted(app.tasks)),
+            tasks=tuple(sorted([*app.tasks, *builtin.NAMES])),
             queues=dict(conf.worker_queues) or dict.fromkeys(app.routing.served, 1),
             reserve=dict(conf.worker_reserve),
             pool=conf.worker_pool,

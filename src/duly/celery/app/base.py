@@ -156,9 +156,9 @@ class Celery(Duly):
         options |= {key: value for key, value in given.items() if value is not None}
         return super().send_task(name, args or (), kwargs, **options)
 
-    def make_job(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Any) -> Job:
+    def make_job(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Any, fed: int = 0) -> Job:
         known = name in self.tasks  # whose own make_job reads Celery's options
-        return super().make_job(name, args, kwargs, options if known else words.admit_call(name, options))
+        return super().make_job(name, args, kwargs, options if known else words.admit_call(name, options), fed)
 
     def start(self, argv: Sequence[str] | None = None) -> NoReturn:
         """The command line with this app: ``app.start(["worker", "-l", "INFO"])``; exits with its status."""

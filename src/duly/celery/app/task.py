@@ -103,15 +103,17 @@ class Task(core.Task[P, R]):
         options |= {key: value for key, value in given.items() if value is not None}
         return super().apply_async(args or (), kwargs, **cast(Any, options))
 
-    def make_job(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
+    def make_job(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any], fed: int = 0
+    ) -> Job:
         if not options:
-            return super().make_job(args, kwargs, {})
+            return super().make_job(args, kwargs, {}, fed)
         made = words.admit_call(self.name, options)
         serializer = options.get("serializer")
         if not check_serializer(f"call of {self.name}", serializer, self.app.conf.get("accept_content")):
-            return super().make_job(args, kwargs, made)
+            return super().make_job(args, kwargs, made, fed)
         with pickling_arguments():
-            return super().make_job(args, kwargs, made)
+            return super().make_job(args, kwargs, made, fed)
 
     def AsyncResult(self, task_id: str, **kwargs: Any) -> AsyncResult[R]:  # noqa: N802 - Celery's name
         """The job of that id."""
