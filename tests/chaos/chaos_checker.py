@@ -329,7 +329,7 @@ class Checker:
                 yield f"job {event['job']} was moved and started before its new due"
 
 
-_DEEDS = {"freeze", "warm", "cold", "locked", "cancel", "move", "unlink"}
+_DEEDS = {"freeze", "warm", "cold", "locked", "cancel", "move", "unlink", "server"}
 
 
 def _serial(job: JobView) -> str:

@@ -1,4 +1,5 @@
-"""The demon of a chaos run: kills, freezes, stops, locks, cancels and moves, by a seed, and logs each deed."""
+"""The demon of a chaos run: kills, freezes, stops, cancels and moves, and does what can be done to the place of the
+jobs, by a seed, and logs each deed."""
 
 from __future__ import annotations
 
@@ -6,8 +7,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -23,18 +22,6 @@ from duly.worker import proctree
 if TYPE_CHECKING:
     from chaos_run import Run, Worker
 
-_LOCK = """
-import sqlite3, sys, time
-sys.path.insert(0, sys.argv[3])
-from chaos_log import Log
-log = Log(sys.argv[4])
-db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
-db.execute("BEGIN EXCLUSIVE")
-log.write("locked", seconds=float(sys.argv[2]))
-time.sleep(float(sys.argv[2]))
-db.execute("ROLLBACK")
-log.write("unlocked")
-"""
 _SWEPT = 3.0  # seconds after its supervisor's death in which all that a worker had started has to be gone
 
 
@@ -44,11 +31,10 @@ class Demon:
     def __init__(self, run: Run, rng: random.Random) -> None:
         self._run = run
         self._rng = rng
-        self._store = stores.open(run.url + "?timeout=0.5")
+        self._store = stores.open(run.place.sure_url)
         self._later: list[tuple[float, Callable[[], None]]] = []  # monotonic, what
         self._read = 0  # bytes of the log that were read
         self._known: list[str] = []  # acknowledged ids
-        self._locker: subprocess.Popen[bytes] | None = None
         self._order = random.Random(run.seed)  # of the deeds; what they hit is up to the moment
         self._bag: list[Callable[[], None]] = []
         self._deeds: list[tuple[int, Callable[[], None]]] = [
@@ -59,11 +45,10 @@ class Demon:
             (3, self.freeze),
             (2, self.stop_warm),
             (2, self.stop_cold),
-            (2, self.lock),
             (5, self.cancel),
             (5, self.move),
-            (2, self.unlink_sockets),
             (4, self.look_at_keys),
+            *run.place.deeds(rng),
         ]
 
     def act(self) -> None:
@@ -81,13 +66,12 @@ class Demon:
         return self._bag.pop()
 
     def heal(self) -> None:
-        """Thaw what is frozen, and wait for the lock to be let go."""
+        """Thaw what is frozen, and mend the place of the jobs."""
         for _, what in self._later:
             what()
         self._later.clear()
         self._store.close()
-        if self._locker is not None:
-            self._locker.wait(30)
+        self._run.place.heal()
 
     def _do_what_was_put_off(self) -> None:
         now = time.monotonic()
@@ -183,24 +167,6 @@ class Demon:
 
     # -- the store -----------------------------------------------------------------------------------
 
-    def lock(self) -> None:
-        """Hold the write lock: for a moment, or for longer than some leases."""
-        if self._locker is not None and self._locker.poll() is None:
-            return
-        run = self._run
-        seconds = self._rng.choice([0.1, 0.3, 0.5, 2.5])
-        here = os.path.dirname(os.path.abspath(__file__))
-        command = [sys.executable, "-c", _LOCK, run.store.path, str(seconds), here, str(run.log_file)]
-        self._locker = subprocess.Popen(command)
-
-    def unlink_sockets(self) -> None:
-        folder = run_folder(self._run)
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        for name in self._rng.sample(names, min(3, len(names))):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, name))
-        self._run.log.write("unlink", n=len(names))
-
     def cancel(self) -> None:
         ids = self._some(3)
         terminate = self._rng.random() < 0.3
@@ -238,11 +204,6 @@ class Demon:
         self._known += [event["job"] for event in parse(whole)[0] if event.what == "ack"]
         self._known = self._known[-300:]
         return tuple(dict.fromkeys(self._rng.sample(self._known, min(n, len(self._known)))))
-
-
-def run_folder(run: Run) -> str:
-    """Where the wake-up sockets are."""
-    return run.store.path + "-wake"
 
 
 def _mark_of(pid: int) -> str | None:

@@ -1,7 +1,7 @@
-"""A chaos run: workers and producers on one SQLite file, a demon among them, and a checker at the end.
+"""A chaos run: workers and producers on one store, a demon among them, and a checker at the end.
 
-``python tests/chaos/chaos_run.py --seconds 60 --seed 7`` runs one and prints the report. The demon's choices follow
-from the seed; what they hit depends on the moment, so a seed says what was done and not what came of it.
+``python tests/chaos/chaos_run.py --seconds 60 --seed 7 --store redis`` runs one and prints the report. The demon's
+choices follow from the seed; what they hit depends on the moment: a seed says what was done and not what came of it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ import psutil
 from chaos_checker import Checker, Report
 from chaos_demon import Demon
 from chaos_log import Log, parse
+from chaos_places import PLACES, make
 
 from duly import store as stores
 from duly.job import Attempt, Filter, JobView
-from duly.store.sqlite import SqliteStore
+from duly.store import Store
 from duly.worker import proctree
 
 HERE = Path(__file__).parent
@@ -74,14 +75,16 @@ class Run:
     3. ``close`` ends what is left, and removes the folder if asked to.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kind: str = "sqlite") -> None:
+        """``kind``: one of ``chaos_places.PLACES``."""
         self.seed = seed
         self.rng = random.Random(seed)
         self.folder = Path(tempfile.mkdtemp(prefix=f"duly-chaos-{seed}-"))
         self.log_file = self.folder / "log"
         self.log = Log(self.log_file)
-        self.url = f"sqlite:///{self.folder}/jobs.db"
-        self.store: SqliteStore = stores.open(self.url)  # type: ignore[assignment]
+        self.place = make(kind, self.folder, self.log, self.log_file)
+        self.url = self.place.url
+        self.store: Store = stores.open(self.place.sure_url)
         self.mark = f"CHAOS_RUN={self.folder.name}"
         self.workers: list[Worker] = []
         self.producers: dict[str, subprocess.Popen[bytes]] = {}
@@ -209,6 +212,7 @@ class Run:
         for child in [*self.producers.values(), *(worker.process for worker in self.workers)]:
             child.wait(10)
         self.store.close()
+        self.place.close()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -217,14 +221,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="One chaos run.")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--store", choices=PLACES, default="sqlite")
     options = parser.parse_args()
-    run = Run(options.seed)
+    run = Run(options.seed, options.store)
     keep = True
     try:
         run.play(options.seconds)
         report = run.check()
         keep = bool(report.problems)
-        print(report.text(f"seed {options.seed}, {options.seconds:g} s" + (f", {run.folder}" if keep else "")))
+        print(
+            report.text(
+                f"{options.store}, seed {options.seed}, {options.seconds:g} s" + (f", {run.folder}" if keep else "")
+            )
+        )
     finally:
         run.close(keep)
     return int(keep)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from chaos_places import PLACES
 from chaos_run import Run
 
 SECONDS = float(os.environ.get("DULY_CHAOS_SECONDS", "12"))
@@ -16,14 +17,15 @@ SEED = int(os.environ.get("DULY_CHAOS_SEED", "5"))
 
 
 @pytest.mark.timeout(SECONDS * 3 + 120)
-def test_chaos(reports: list[str]) -> None:
-    run = Run(SEED)
+@pytest.mark.parametrize("kind", PLACES)
+def test_chaos(reports: list[str], kind: str) -> None:
+    run = Run(SEED, kind)
     kept = True
     try:
         run.play(SECONDS)
         report = run.check()
         kept = bool(report.problems)
-        text = report.text(f"seed {SEED}, {SECONDS:g} s" + (f", folder {run.folder}" if kept else ""))
+        text = report.text(f"{kind}, seed {SEED}, {SECONDS:g} s" + (f", folder {run.folder}" if kept else ""))
         assert not report.problems, text
         assert report.counts["jobs: succeeded"] > 100, text  # or nothing was put to the test
         reports.append(text)
