@@ -82,8 +82,8 @@ PLANS = {
 
 
 def plan(db: sqlite3.Connection, sql: str) -> list[str]:
-    numbered = {int(n) for n in re.findall(r"\?(\d+)", sql)}
-    values = [None] * max(numbered, default=sql.count("?"))
+    named = re.findall(r":([a-z_]+)", re.sub(r"'[^']*'", "", sql))
+    values = dict.fromkeys(named) if named else [None] * sql.count("?")
     return [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + sql, values)]
 
 

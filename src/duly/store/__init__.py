@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+from collections.abc import Iterator
 
 from duly.clock import SYSTEM, Clock
 from duly.errors import ConfigError
@@ -10,7 +12,7 @@ from duly.store.contract import Listener, Store
 
 __all__ = ["Listener", "Store", "load", "open"]
 
-_SCHEMES = ("sqlite", "redis", "rediss", "unix")
+_SCHEMES = ("sqlite", "postgresql", "postgres", "redis", "rediss", "unix")
 
 
 def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # noqa: A001 - store.open(url) reads as it should
@@ -18,7 +20,9 @@ def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # n
     ``sqlite:///:memory:`` (this process only).
 
     Options follow a ``?``: ``synchronous=NORMAL`` gives up the last commits at a loss of power for speed,
-    ``timeout=SECONDS`` (10) is how long to wait for another process's lock.
+    ``timeout=SECONDS`` (10) is how long to wait for another process's lock, or for a server.
+
+    ``postgresql://user:password@host:5432/database`` is a store on a server (``duly[postgres]``).
 
     ``create=False`` is for those who only look: the first use then raises StoreUnavailable if there is no store.
 
@@ -29,24 +33,31 @@ def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # n
         from duly.store.sqlite import SqliteStore
 
         return SqliteStore(url, clock=clock, create=create)
+    if scheme in ("postgresql", "postgres") and separator:
+        with _extra("postgres", "psycopg"):
+            from duly.store.postgres import PostgresStore
+        return PostgresStore(url, clock=clock, create=create)
     if scheme in ("redis", "rediss", "unix") and separator:
-        return _redis(url, clock, create)
+        with _extra("redis", "redis", "hiredis"):
+            from duly.store.redis import RedisStore
+        return RedisStore(url, clock=clock, create=create)
     guess = difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=0.5)
     hint = f"; did you mean {guess[0]}://?" if guess else ""
     raise ConfigError(
         f"store {url!r}: there is no such kind of store{hint or '.'} A store is sqlite:///path/to/file.db "
-        "(three slashes: relative to the working directory; four: absolute)"
+        "(three slashes: relative to the working directory; four: absolute), or postgresql://user@host/database"
     )
 
 
-def _redis(url: str, clock: Clock, create: bool) -> Store:
+@contextlib.contextmanager
+def _extra(name: str, *libraries: str) -> Iterator[None]:
+    """Imports that need the libraries of an extra. Raises ConfigError that says how to get them."""
     try:
-        from duly.store.redis import RedisStore
-    except ModuleNotFoundError as error:
-        if error.name not in ("redis", "hiredis"):
+        yield
+    except ImportError as error:
+        if not any((error.name or "").startswith(library) for library in libraries):
             raise
-        raise ConfigError(f'a store on Redis needs the {error.name} package: pip install "duly[redis]"') from error
-    return RedisStore(url, clock=clock, create=create)
+        raise ConfigError(f'this kind of store needs the {error.name} package: pip install "duly[{name}]"') from error
 
 
 def load() -> None:

@@ -71,6 +71,12 @@ Channel = Literal["work", "results", "control", "replies"]
 
 Order = Literal["newest", "due"]
 
+CAPABILITIES = {
+    "transactions": "a job can be stored in the caller's own transaction of the same database (Task.using)",
+}
+"""What some stores can do and others cannot, by its nature. Who needs one asks ``Store.capabilities``;
+``duly doctor`` names them; tests that need one are skipped by its name."""
+
 
 WAKE_AHEAD = 2_000_000
 """µs. A job due further ahead than this needs no wake-up, because whoever waits for work looks at least
@@ -99,6 +105,7 @@ class Store(Protocol):
     """The store contract. See the module's text for what holds of every method."""
 
     url: str
+    capabilities: frozenset[str]  # what it can do beyond this page, by name; see CAPABILITIES
 
     @property
     def durability(self) -> str:

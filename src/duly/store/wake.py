@@ -158,7 +158,7 @@ class SocketListener:
 
 
 class LocalHub:
-    """Wake-ups inside one process, for a store in memory."""
+    """Wake-ups inside one process: all there is for a store in memory, the last step for one on a server."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, list[LocalListener]] = {}
@@ -166,14 +166,20 @@ class LocalHub:
 
     def listen(self, channel: str) -> LocalListener:
         listener = LocalListener(self, channel)
-        with self._lock:
-            self._listeners.setdefault(channel, []).append(listener)
+        self.adopt(listener, channel)
         return listener
 
-    def notify(self, channel: str) -> None:
+    def adopt(self, listener: LocalListener, channel: str) -> None:
         with self._lock:
-            listeners = list(self._listeners.get(channel, ()))
-        for listener in listeners:
+            self._listeners.setdefault(channel, []).append(listener)
+
+    def members(self, channel: str) -> list[LocalListener]:
+        """Who listens to a channel now."""
+        with self._lock:
+            return list(self._listeners.get(channel, ()))
+
+    def notify(self, channel: str) -> None:
+        for listener in self.members(channel):
             listener.poke()
 
     def close(self) -> None:

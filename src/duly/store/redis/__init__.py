@@ -58,6 +58,8 @@ class RedisStore:
     3. ``close`` lets go; a later call connects again.
     """
 
+    capabilities = frozenset[str]()
+
     def __init__(self, url: str, clock: Clock = SYSTEM, create: bool = True) -> None:
         self.url = hidden(url)
         self._server = Server(parse(url), clock, create)

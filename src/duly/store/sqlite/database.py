@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from duly.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 from duly.forks import living
+from duly.store.sqlite.sql import Connection
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ _FIRST_WAIT = 0.00005  # seconds before the first retry of a lock; doubled up to
 _LONGEST_WAIT = 0.001  # whoever commits again and again leaves a gap of 0.2 ms; longer sleeps miss it too often
 _CHECKPOINT_PAGES = 1000  # 4 MB of log, then it is written from its beginning again; one that grows syncs slower
 
-_inherited: list[sqlite3.Connection] = []
+_inherited: list[Connection] = []
 """Connections of a parent process. Closing one here would disturb its locks, so they are kept for ever."""
 
 
@@ -59,7 +60,7 @@ class Database:
         self._lock = threading.RLock()  # lets a signal handler in, to be told that it may not be here
         self._inside = False
         self.held_for_fork = False
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._log: int | None = None  # a descriptor of the write-ahead log, to sync it by
         self._file: tuple[int, int] | None = None  # device and inode of what is open
         self._pid = os.getpid()
@@ -71,12 +72,13 @@ class Database:
     # transactions are functions around functions and not context managers written in Python: one of those, when it
     # is interrupted at the door of its __exit__, leaves the lock held for ever. ``with`` a lock cannot be cut in two.
 
-    def write(self, work: Callable[[sqlite3.Connection], T], durable: bool = True) -> T:
+    def write(self, work: Callable[[Connection], T], durable: bool = True, locks: Sequence[str] = ()) -> T:
         """Run ``work`` in a transaction that may write: all of it or nothing. Holds the write lock from the start,
         so what it reads is what it changes.
 
         ``durable=False`` is for what may be undone by a loss of power (and by nothing less): the commit does not
-        wait for the disk. The next durable one takes it along, since the log is written in order.
+        wait for the disk. The next durable one takes it along, since the log is written in order. ``locks`` is for
+        databases with several writers.
         """
         with self._lock:
             if self._inside:
@@ -104,7 +106,7 @@ class Database:
             finally:
                 self._inside = False
 
-    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work``: one or more reads of one committed state, the latest.
 
         They take no lock and wait for nobody, except while a process that opens or closes the file has it alone.
@@ -126,7 +128,7 @@ class Database:
             finally:
                 self._inside = False
 
-    def peek(self, look: Callable[[sqlite3.Connection], T]) -> T:
+    def peek(self, look: Callable[[Connection], T]) -> T:
         """``look`` without a transaction around it: for a glance that need not see one state. It may be repeated."""
         with self._lock:
             if self._inside:
@@ -203,7 +205,7 @@ class Database:
 
     # -- opening ---------------------------------------------------------------------------------
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         self._leave_parent()
         if self._connection is None:
             self._connection = self._connect()
@@ -217,7 +219,7 @@ class Database:
             self._drop_log()
             self._pid = os.getpid()
 
-    def _begin(self, connection: sqlite3.Connection, *statements: str) -> None:
+    def _begin(self, connection: Connection, *statements: str) -> None:
         """Begin, patiently. A plain BEGIN does nothing yet: what fixes the state that is seen is a first read."""
 
         def begin() -> None:
@@ -228,10 +230,15 @@ class Database:
 
         self._patiently(begin)
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> Connection:
         self._check_place()
         connection = sqlite3.connect(
-            self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
+            self.path,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+            factory=Connection,
         )
         try:
             self._patiently(lambda: self._prepare(connection))
@@ -262,7 +269,7 @@ class Database:
             "a task and by the first worker"
         )
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: Connection) -> None:
         """Settings, then the schema. Tolerates being repeated, and others doing the same at the same time."""
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
         self._mode = self._synchronous
@@ -274,7 +281,7 @@ class Database:
         if version < len(self._schema):
             self._migrate(connection)
 
-    def _keep_log(self, connection: sqlite3.Connection) -> None:
+    def _keep_log(self, connection: Connection) -> None:
         """Have a write-ahead log. The file remembers that it has one, but a copy made with VACUUM INTO does not."""
         (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
         if mode != "wal" and not self.memory:
@@ -283,7 +290,7 @@ class Database:
                 "choose a place on a local disk"
             )
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
+    def _migrate(self, connection: Connection) -> None:
         """From no schema, or an older one, to today's, a version at a time, all of it or nothing."""
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -298,7 +305,7 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
 
-    def _version(self, connection: sqlite3.Connection) -> int:
+    def _version(self, connection: Connection) -> int:
         """The schema's version; 0 for an empty file. Refuses what is not ours or newer than us."""
         # In this order: whoever sees the tables that another process has just made then sees whose they are too.
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

@@ -39,27 +39,30 @@ WHERE job IN (SELECT value FROM json_each(?)) AND counted = 0
 RETURNING gate, job, counted
 
 -- :name count_down
--- Of a JSON array of [gate, ended, failed, seq of the first failed or null].
+-- Of arrays of the same length: gate, how many ended, how many failed, seq of the first that failed or null.
 UPDATE gates SET left = left - n, failed = failed + bad,
     first_failed = coalesce(first_failed, (SELECT jobs.id FROM jobs WHERE seq = first)),
-    finished = CASE left WHEN n THEN ?2 END
-FROM (SELECT json_extract(value, '$[0]') AS gate, json_extract(value, '$[1]') AS n,
-             json_extract(value, '$[2]') AS bad, json_extract(value, '$[3]') AS first FROM json_each(?1))
+    finished = CASE left WHEN n THEN :now END
+FROM (
+    SELECT g.value AS gate, e.value AS n, f.value AS bad, s.value AS first
+    FROM json_each(:gates) g JOIN json_each(:ended) e USING (key) JOIN json_each(:failed) f USING (key)
+        JOIN json_each(:first) s USING (key)
+)
 WHERE id = gate
 RETURNING id, left, failed
 
 -- :name release_held
--- Those without ON_FAILURE (?3 = 0), or those with it (16).
+-- Those without ON_FAILURE (kind 0), or those with it (16).
 UPDATE jobs SET lane = NULL, flags = flags & ~32,
-    due = max(?2, CASE WHEN flags & 32 THEN due + ?2 - created ELSE due END),
-    expires = CASE WHEN flags & 32 THEN expires + ?2 - created ELSE expires END
-WHERE state = 0 AND lane IN (SELECT 'gate:' || value FROM json_each(?1)) AND flags & 16 = ?3
+    due = max(:now, CASE WHEN flags & 32 THEN due + :now - created ELSE due END),
+    expires = CASE WHEN flags & 32 THEN expires + :now - created ELSE expires END
+WHERE state = 0 AND lane IN (SELECT 'gate:' || value FROM json_each(:gates)) AND flags & 16 = :kind
 RETURNING due
 
 -- :name fail_held
-UPDATE jobs SET state = 3, finished = ?2,
-    error = coalesce((SELECT m.error FROM gates g JOIN jobs m ON m.id = g.first_failed WHERE g.id = jobs.after), ?3)
-WHERE state = 0 AND lane IN (SELECT 'gate:' || value FROM json_each(?1)) AND flags & 16 = 0
+UPDATE jobs SET state = 3, finished = :now,
+    error = coalesce((SELECT m.error FROM gates g JOIN jobs m ON m.id = g.first_failed WHERE g.id = jobs.after), :error)
+WHERE state = 0 AND lane IN (SELECT 'gate:' || value FROM json_each(:gates)) AND flags & 16 = 0
 RETURNING seq, flags
 
 -- :name unwanted
@@ -105,9 +108,9 @@ WHERE j.seq = ? AND j.lane = 'gate:' || j.after
 UPDATE jobs SET state = 0, finished = NULL, error = NULL, cancel = 0 WHERE seq = ?
 
 -- :name replace
-UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ?1 END,
+UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
     started = NULL, error = NULL, progress = NULL, log = NULL, retries = 0, lost = 0
-WHERE seq = ?2 AND token = ?3 AND state = 1
+WHERE seq = ? AND token = ? AND state = 1
 RETURNING state
 
 -- :name become
@@ -129,8 +132,8 @@ WHERE flags & 64 = 0
     OR NOT EXISTS (SELECT 1 FROM members m JOIN jobs f ON f.after = m.gate WHERE m.job = jobs.seq AND f.state < 2)
 
 -- :name gates_of_jobs
-SELECT gate FROM members WHERE job IN (SELECT value FROM json_each(?1))
-UNION SELECT after FROM jobs WHERE seq IN (SELECT value FROM json_each(?1)) AND after IS NOT NULL
+SELECT gate FROM members WHERE job IN (SELECT value FROM json_each(:jobs))
+UNION SELECT after FROM jobs WHERE seq IN (SELECT value FROM json_each(:jobs)) AND after IS NOT NULL
 
 -- :name delete_members
 DELETE FROM members WHERE job IN (SELECT value FROM json_each(?))

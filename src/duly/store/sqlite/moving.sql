@@ -29,15 +29,15 @@ SELECT s.job, s.namespace, s.key, s.due FROM synced s WHERE s.job IN (SELECT val
 -- :name neighbours
 -- The jobs that count in a gate with one of these, or wait at such a gate, or make up the gate they wait at.
 WITH near(gate) AS (
-    SELECT m.gate FROM members m JOIN jobs j ON j.seq = m.job WHERE j.id IN (SELECT value FROM json_each(?1))
-    UNION SELECT after FROM jobs WHERE id IN (SELECT value FROM json_each(?1)) AND after IS NOT NULL
+    SELECT m.gate FROM members m JOIN jobs j ON j.seq = m.job WHERE j.id IN (SELECT value FROM json_each(:ids))
+    UNION SELECT after FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND after IS NOT NULL
 )
 SELECT j.id, j.state FROM near JOIN members m ON m.gate = near.gate JOIN jobs j ON j.seq = m.job
 UNION SELECT j.id, j.state FROM near JOIN jobs j ON j.after = near.gate
 
 -- :name gates_of_ids
-SELECT m.gate FROM members m JOIN jobs j ON j.seq = m.job WHERE j.id IN (SELECT value FROM json_each(?1))
-UNION SELECT after FROM jobs WHERE id IN (SELECT value FROM json_each(?1)) AND after IS NOT NULL
+SELECT m.gate FROM members m JOIN jobs j ON j.seq = m.job WHERE j.id IN (SELECT value FROM json_each(:ids))
+UNION SELECT after FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND after IS NOT NULL
 
 -- :name carry_in
 INSERT INTO jobs (id, task, args, queue, priority, due, expires, state, attempt, retries, lost, flags, headers, options,
@@ -72,3 +72,27 @@ SELECT seq FROM jobs WHERE id IN (SELECT value FROM json_each(?))
 
 -- :name forget_wanted
 DELETE FROM synced WHERE job IN (SELECT value FROM json_each(?))
+
+-- :name put_moving
+INSERT INTO moving (place, since) VALUES (?, ?)
+
+-- :name delete_moving
+DELETE FROM moving
+
+-- :name any_live
+SELECT 1 FROM jobs WHERE state < 2 LIMIT 1
+
+-- :name seal
+UPDATE moving SET sealed = ?
+
+-- :name sealed
+SELECT place FROM moving WHERE sealed
+
+-- :name moving
+SELECT place, since, sealed FROM moving
+
+-- :name delete_transit
+DELETE FROM transit WHERE job IN (SELECT value FROM json_each(?))
+
+-- :name put_transit
+INSERT INTO transit (job) VALUES (?)

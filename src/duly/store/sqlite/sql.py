@@ -1,12 +1,12 @@
-"""The store's statements, by name, and the small conversions every part of it uses."""
+"""The connection of the SQLite store: statements by name (see ``store.sql.db``), lists as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from duly.job import ErrorInfo, Flag, Job, State
 from duly.store.statements import load
 
 SQL = (
@@ -18,43 +18,33 @@ SQL = (
 SCHEMA = (SQL["schema"], SQL["schema_2"])
 """What makes an empty file one of version 1, that one of version 2, and so on."""
 
-_MEMBER = int(Flag.MEMBER)
-
 _encode = msgspec.json.Encoder().encode
 
 
-def array(values: Iterable[object]) -> str:
-    """A JSON array for ``json_each(?)``: how one statement takes a list."""
-    return _encode(list(values)).decode()
+class Connection(sqlite3.Connection):
+    """See ``duly.store.sql.db.Db``."""
 
+    def run(self, name: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
+        return self.execute(SQL[name], values)
 
-def error(type_: str, message: str) -> bytes:
-    """One of duly's own errors as it is stored in a job."""
-    return _encode(ErrorInfo(type=type_, message=message, module="duly.errors"))
+    def run_many(self, name: str, rows: Iterable[Sequence[object]]) -> sqlite3.Cursor:
+        return self.executemany(SQL[name], rows)
 
+    def text(self, name: str) -> str:
+        return SQL[name]
 
-def job_row(job: Job, now: int) -> tuple[object, ...]:
-    """A job as the statement "insert" takes it."""
-    return (
-        job.id, job.task, job.args, job.queue, job.priority, job.due, job.expires, job.flags, job.headers,
-        job.options, job.key, job.limit_key, now,
-    )  # fmt: skip
+    def query(self, text: str, values: Mapping[str, object] | None = None) -> sqlite3.Cursor:
+        return self.execute(text, values or {})
 
+    def array(self, values: Iterable[object]) -> str:
+        """A JSON array, for ``json_each(?)``."""
+        return _encode(list(values)).decode()
 
-def canvas_row(job: Job, now: int) -> tuple[object, ...]:
-    """A job as the statement "insert_canvas" takes it."""
-    flags = job.flags | _MEMBER if job.gates else job.flags
-    return (
-        job.id, job.task, job.args, job.queue, job.priority, job.due, job.expires, flags, job.headers,
-        job.options, job.key, job.limit_key, now, job.after, gate_lane(job.after),
-    )  # fmt: skip
+    def one_of(self, column: str, parameter: str) -> str:
+        return f"{column} IN (SELECT value FROM json_each(:{parameter}))"
 
+    def like(self, column: str, parameter: str) -> str:
+        return f"{column} GLOB :{parameter}"
 
-def gate_lane(gate: str | None) -> str | None:
-    """The lane of a job that is held at this gate."""
-    return None if gate is None else f"gate:{gate}"
-
-
-def is_held(state: int, lane: str | None) -> bool:
-    """Whether a job's gate has yet to let it go."""
-    return state == State.WAITING and lane is not None and lane.startswith("gate:")
+    def pattern(self, glob: str) -> str:
+        return glob.replace("[", "[[]")  # only * and ? are ours

@@ -290,7 +290,7 @@ SELECT value FROM effects JOIN jobs ON seq = job WHERE job = ? AND id = ? AND ef
 INSERT INTO effects (job, key, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 
 -- :name register
-INSERT INTO workers (name, host, expires, info) VALUES (?, ?, ?, ?)
+INSERT INTO workers (name, host, expires, info) VALUES (?, ?, ?, ?) RETURNING id
 
 -- :name renew
 UPDATE workers SET expires = ? WHERE id = ? AND state = 0
@@ -386,7 +386,7 @@ DELETE FROM workers WHERE state > 0
 DELETE FROM audit WHERE at < ?
 
 -- :name add_action
-INSERT INTO audit (at, info) VALUES (?, ?)
+INSERT INTO audit (at, info) VALUES (?, ?) RETURNING id
 
 -- :name change_action
 UPDATE audit SET info = ? WHERE id = ?
@@ -543,7 +543,7 @@ FROM jobs j LEFT JOIN workers w ON w.id = j.worker
 -- :name synced
 SELECT s.key, s.job, s.due, j.seq, j.state, j.attempt, j.due, j.expires, j.task, j.args, j.queue, j.priority, j.headers,
     j.options, j.flags, j.limit_key
-FROM synced s LEFT JOIN jobs j ON j.id = s.job WHERE s.namespace = ? ORDER BY s.key
+FROM synced s LEFT JOIN jobs j ON j.id = s.job WHERE s.namespace = :namespace ORDER BY s.key
 
 -- :name put_synced
 INSERT INTO synced (namespace, key, job, due) VALUES (?, ?, ?, ?)
@@ -555,7 +555,7 @@ UPDATE jobs SET due = ?, expires = ?, task = ?, args = ?, queue = ?, priority = 
 WHERE seq = ?
 
 -- :name send
-INSERT INTO control (worker, method, args, created, expires) VALUES (?, ?, ?, ?, ?)
+INSERT INTO control (worker, method, args, created, expires) VALUES (?, ?, ?, ?, ?) RETURNING id
 
 -- :name unanswered
 SELECT id, method, args, expires FROM control WHERE worker = ? AND reply IS NULL AND expires > ? ORDER BY id
@@ -576,3 +576,88 @@ SELECT count(*) FROM (
         AND (priority > :priority OR priority = :priority AND (due, seq) < (:due, :seq))
     LIMIT :cap
 )
+
+-- :name rules_version
+SELECT rules FROM meta
+
+-- :name limits
+SELECT scope, name, info FROM limits ORDER BY declared DESC
+
+-- :name pauses
+SELECT queue, since FROM pauses ORDER BY queue
+
+-- :name unset_limit
+DELETE FROM limits WHERE scope = ? AND name = ? AND NOT declared
+
+-- :name undeclare_limit
+DELETE FROM limits WHERE scope = ? AND name = ? AND declared
+
+-- :name pause
+INSERT INTO pauses (queue, since) VALUES (?, ?) ON CONFLICT DO NOTHING
+
+-- :name resume
+DELETE FROM pauses WHERE queue = ?
+
+-- :name new_rules
+UPDATE meta SET rules = rules + 1
+
+-- :name reopen_all
+UPDATE lanes SET opens = 0 WHERE opens IS NOT NULL
+
+-- :name any_parked
+SELECT 1 FROM jobs WHERE state = 0 AND lane = ? LIMIT 1
+
+-- :name set_opens
+UPDATE lanes SET opens = ? WHERE name = ?
+
+-- :name hold_lane
+INSERT INTO holding (lane, job) VALUES (?, ?)
+
+-- :name mend_tat
+UPDATE lanes SET tat = ? WHERE name = ?
+
+-- :name tat
+SELECT tat FROM lanes WHERE name = ?
+
+-- :name count_held
+SELECT count(*) FROM holding WHERE lane = ?
+
+-- :name delete_schedule
+DELETE FROM schedules WHERE name = ?
+
+-- :name delete_synced
+DELETE FROM synced WHERE namespace = ? AND key = ?
+
+-- :name delete_control
+DELETE FROM control WHERE expires < ?
+
+-- :name unset_time_limit
+DELETE FROM time_limits WHERE task = ?
+
+-- :name time_limits
+SELECT info FROM time_limits ORDER BY task
+
+-- :name worker_info
+SELECT info FROM workers WHERE id = ? AND state = 0
+
+-- :name set_worker_info
+UPDATE workers SET info = ? WHERE id = ?
+
+-- :name passes
+SELECT task, queue, limit_key FROM jobs WHERE id = ?
+
+-- :name place
+SELECT queue, priority, due, seq FROM jobs WHERE id = ?
+
+-- :name has_id
+SELECT 1 FROM jobs WHERE id = ?
+
+-- :name pick
+SELECT j.seq, j.id, j.state FROM jobs j WHERE {condition}
+
+-- :name key_is_taken
+-- Whether another live job holds the key of this one.
+SELECT 1 FROM jobs ended JOIN jobs live ON live.key = ended.key AND live.state < 2 WHERE ended.seq = ?
+
+-- :name any_lapsed
+SELECT 1 FROM workers WHERE state = 0 AND expires <= ? LIMIT 1

@@ -334,7 +334,8 @@ class Waiting(Base):
     def test_an_exception_out_of_nowhere_leaves_nothing_open(
         self, store: Store, worker: int, clock: ManualClock, place: Path, call: str
     ) -> None:
-        """A signal handler (a soft time limit, Ctrl-C) may raise between any two steps of a call: at each in turn."""
+        """A signal handler (a soft time limit, Ctrl-C) may raise between any two steps of a call: at each in turn, or
+        at every ``stride``-th where a store takes a new connection each time."""
         second = store if "shared" in self.missing else self.make_store(clock, place)
         calls: dict[str, Callable[[], object]] = {
             "enqueue": lambda: put(store),
@@ -343,7 +344,7 @@ class Waiting(Base):
             "look": lambda: (store.counts(), store.next_due(["default"])),
         }
         put(second, priority=9)
-        for step in itertools.count():
+        for step in itertools.count(step=self.stride):
             if not _interrupted_at(step, calls[call]):
                 break
             put(second, queue="theirs")

@@ -7,16 +7,15 @@ No rule is computed here; whoever calls brings the instants.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from duly.errors import ConfigError
 from duly.job import Advance, Schedule
-from duly.store.sqlite import rules
-from duly.store.sqlite.running import Row
-from duly.store.sqlite.sql import SQL, array, error, job_row
+from duly.store.sql import rules
+from duly.store.sql.db import Db, Row
+from duly.store.sql.rows import error, job_row
 
 _ALL = -1  # before every nominal instant
 
@@ -27,20 +26,20 @@ _decode = msgspec.json.Decoder(Schedule).decode
 # -- looking -------------------------------------------------------------------------------------
 
 
-def schedules(db: sqlite3.Connection, names: Sequence[str] | None) -> list[Schedule]:
+def schedules(db: Db, names: Sequence[str] | None) -> list[Schedule]:
     if names is None:
-        return _read(db.execute(SQL["schedules"]))
-    return _read(db.execute(SQL["schedules_named"], (array(names),)))
+        return _read(db.run("schedules"))
+    return _read(db.run("schedules_named", (db.array(names),)))
 
 
-def earliest(db: sqlite3.Connection) -> int | None:
+def earliest(db: Db) -> int | None:
     """The next instant at which a schedule has an occurrence to be made."""
-    (instant,) = db.execute(SQL["next_schedule"]).fetchone()
+    (instant,) = db.run("next_schedule").fetchone()
     return None if instant is None else int(instant)
 
 
-def due(db: sqlite3.Connection, until: int) -> list[Schedule]:
-    return _read(db.execute(SQL["schedules_due"], (until,)))
+def due(db: Db, until: int) -> list[Schedule]:
+    return _read(db.run("schedules_due", (until,)))
 
 
 def _read(rows: Iterable[Row]) -> list[Schedule]:
@@ -52,7 +51,7 @@ def _read(rows: Iterable[Row]) -> list[Schedule]:
     ]
 
 
-def _named(db: sqlite3.Connection, name: str) -> Schedule | None:
+def _named(db: Db, name: str) -> Schedule | None:
     found = schedules(db, [name])
     return found[0] if found else None
 
@@ -60,7 +59,7 @@ def _named(db: sqlite3.Connection, name: str) -> Schedule | None:
 # -- changing ------------------------------------------------------------------------------------
 
 
-def declare(db: sqlite3.Connection, owner: str, wanted: Sequence[Schedule], now: int) -> None:
+def declare(db: Db, owner: str, wanted: Sequence[Schedule], now: int) -> None:
     """What the code of ``owner`` says, in place of what it said before."""
     names = {schedule.name for schedule in wanted}
     for schedule in schedules(db, None):
@@ -70,7 +69,7 @@ def declare(db: sqlite3.Connection, owner: str, wanted: Sequence[Schedule], now:
         put(db, msgspec.structs.replace(schedule, owner=owner), now)
 
 
-def put(db: sqlite3.Connection, wanted: Schedule, now: int) -> None:
+def put(db: Db, wanted: Schedule, now: int) -> None:
     """Store a schedule, in place of its owner's one of this name."""
     before = _named(db, wanted.name)
     if before is None:
@@ -87,7 +86,7 @@ def put(db: sqlite3.Connection, wanted: Schedule, now: int) -> None:
         rules.changed(db)
 
 
-def remove(db: sqlite3.Connection, name: str, now: int) -> bool:
+def remove(db: Db, name: str, now: int) -> bool:
     schedule = _named(db, name)
     if schedule is None:
         return False
@@ -100,31 +99,31 @@ def remove(db: sqlite3.Connection, name: str, now: int) -> bool:
     return True
 
 
-def pause(db: sqlite3.Connection, name: str, now: int) -> bool:
+def pause(db: Db, name: str, now: int) -> bool:
     schedule = _named(db, name)
     if schedule is None:
         return False
     if not schedule.paused:
         withdrawn = _withdraw(db, name, now, now, "withdrawn: its schedule was paused")
-        db.execute(SQL["pause_schedule"], (_new_revision(db), _earliest(schedule.next, withdrawn), name))
+        db.run("pause_schedule", (_new_revision(db), _earliest(schedule.next, withdrawn), name))
     return True
 
 
-def resume(db: sqlite3.Connection, seen: Schedule, next_: int | None) -> bool:
+def resume(db: Db, seen: Schedule, next_: int | None) -> bool:
     values = (_new_revision(db), next_, seen.name, seen.revision)
-    return db.execute(SQL["resume_schedule"], values).rowcount == 1
+    return db.run("resume_schedule", values).rowcount == 1
 
 
-def advance(db: sqlite3.Connection, step: Advance, now: int) -> int | None:
+def advance(db: Db, step: Advance, now: int) -> int | None:
     """Store the jobs of a schedule's occurrences; gives how many, None if the schedule has changed since."""
     seen = step.seen
     last = max((nominal for nominal, _ in step.jobs), default=seen.last)
-    if db.execute(SQL["advance"], (step.next, last, last, seen.name, seen.revision, seen.next)).rowcount == 0:
+    if db.run("advance", (step.next, last, last, seen.name, seen.revision, seen.next)).rowcount == 0:
         return None
     stored = 0
     for nominal, job in step.jobs:
-        if db.execute(SQL["add_occurrence"], (seen.name, nominal, job.id, now)).rowcount:
-            stored += db.execute(SQL["insert"], job_row(job, now)).rowcount
+        if db.run("add_occurrence", (seen.name, nominal, job.id, now)).rowcount:
+            stored += db.run("insert", job_row(job, now)).rowcount
     return stored
 
 
@@ -136,25 +135,25 @@ def definition(schedule: Schedule) -> Schedule:
     return msgspec.structs.replace(schedule, owner=None, revision=0, paused=False, next=None, last=None)
 
 
-def _write(db: sqlite3.Connection, schedule: Schedule) -> None:
+def _write(db: Db, schedule: Schedule) -> None:
     values = (schedule.name, schedule.owner, _new_revision(db), schedule.paused, schedule.next, schedule.last)
-    db.execute(SQL["put_schedule"], (*values, _encode(definition(schedule))))
+    db.run("put_schedule", (*values, _encode(definition(schedule))))
     if schedule.overlap != "allow":
         rules.changed(db)
 
 
-def _delete(db: sqlite3.Connection, schedule: Schedule, now: int) -> None:
+def _delete(db: Db, schedule: Schedule, now: int) -> None:
     _withdraw(db, schedule.name, _ALL, now, "withdrawn: its schedule was removed")
-    db.execute("DELETE FROM schedules WHERE name = ?", (schedule.name,))
+    db.run("delete_schedule", (schedule.name,))
     if schedule.overlap != "allow":
         rules.changed(db)
 
 
-def _withdraw(db: sqlite3.Connection, name: str, after: int, now: int, why: str) -> list[int]:
+def _withdraw(db: Db, name: str, after: int, now: int, why: str) -> list[int]:
     """Take back the occurrences after an instant that have not started; gives their nominal instants."""
-    taken = db.execute(SQL["withdraw"], (name, after)).fetchall()
+    taken = db.run("withdraw", (name, after)).fetchall()
     if taken:
-        db.execute(SQL["cancel_by_id"], (now, error("JobCancelled", why), array(job for _, job in taken)))
+        db.run("cancel_by_id", (now, error("JobCancelled", why), db.array(job for _, job in taken)))
     return [nominal for nominal, _ in taken]
 
 
@@ -162,8 +161,8 @@ def _earliest(next_: int | None, withdrawn: list[int]) -> int | None:
     return min(withdrawn if next_ is None else [next_, *withdrawn], default=None)
 
 
-def _new_revision(db: sqlite3.Connection) -> int:
-    return int(db.execute(SQL["new_revision"]).fetchone()[0])
+def _new_revision(db: Db) -> int:
+    return int(db.run("new_revision").fetchone()[0])
 
 
 def _taken(before: Schedule, wanted: Schedule) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from duly.job import Flag, Kind, Lease, Outcome, Rollup, State
 from duly.store import stats
-from duly.store.sqlite import gates, lanes
-from duly.store.sqlite.gates import Closed
-from duly.store.sqlite.rules import Rules
-from duly.store.sqlite.sql import SQL, array, error
-
-Row = tuple[Any, ...]
+from duly.store.sql import gates, lanes
+from duly.store.sql.db import Db, Row
+from duly.store.sql.gates import Closed
+from duly.store.sql.rows import error
+from duly.store.sql.rules import Rules
 
 _MEMBER = int(Flag.MEMBER)
 _FINAL = int(Kind.UNCERTAIN)  # kinds up to here are final states of the same number
@@ -37,34 +34,41 @@ class Reserved:
 NOTHING = Reserved([], expired=False, more=False)
 
 
-def next_due(db: sqlite3.Connection, rules: Rules, queues: Sequence[str]) -> int | None:
+def next_due(db: Db, rules: Rules, queues: Sequence[str]) -> int | None:
     """When to look again: a waiting job is due, or a lane opens."""
-    dues = [due for _, _, due in db.execute(SQL["levels"], (_open(rules, queues),))]
+    dues = [due for _, _, due in db.run("levels", (_open(db, rules, queues),))]
     if rules.version:  # also after the last limit was taken away: jobs may be parked still
-        dues += (opens for (opens,) in db.execute(SQL["next_lane"]) if opens is not None)
+        dues += (opens for (opens,) in db.run("next_lane") if opens is not None)
     return min(dues, default=None)
 
 
 def reserve(
-    db: sqlite3.Connection, rules: Rules, worker: int, slot: int, want: int, queues: Sequence[str], now: int
+    db: Db,
+    rules: Rules,
+    worker: int,
+    slot: int,
+    want: int,
+    queues: Sequence[str],
+    now: int,
+    token: int | None = None,
 ) -> Reserved:
-    """Up to ``want`` due jobs, marked as running on this seat under a new token.
+    """Up to ``want`` due jobs, marked as running on this seat under ``token``, or a new one.
 
     Jobs that turn out to have expired, or are held back by a limit, are put aside and make room for the next ones;
     _ASIDE_AT_ONCE of them, so that a hundred thousand keep the write lock from nobody for long.
     """
     got = Reserved([], expired=False, more=False)
-    if not db.execute(SQL["alive"], (worker,)).fetchone():
+    if not db.run("alive", (worker,)).fetchone():
         return got
     if rules.version:
         lanes.open_lanes(db, rules, now)
-    token = int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: with the job's seq, unique for good
+    token = token or int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: with the job's seq, unique for good
     aside, fetch = 0, want
     while True:
         found = _due(db, rules, fetch, queues, now)
         rows, expired, held_back = _startable(db, rules, found, want - len(got.leases), now, first=not got.leases)
         if rows:
-            db.execute(SQL["reserve"], (worker, slot, token, now, array([row[0] for row in rows])))
+            db.run("reserve", (worker, slot, token, now, db.array([row[0] for row in rows])))
             got.leases += [Lease(token, *row[:-1]) for row in rows]
         aside += expired + held_back
         got.expired = got.expired or expired > 0
@@ -76,9 +80,7 @@ def reserve(
         fetch = max(want - len(got.leases), _FETCH)
 
 
-def _startable(
-    db: sqlite3.Connection, rules: Rules, rows: list[Row], want: int, now: int, first: bool
-) -> tuple[list[Row], int, int]:
+def _startable(db: Db, rules: Rules, rows: list[Row], want: int, now: int, first: bool) -> tuple[list[Row], int, int]:
     """The rows that may start now, ``want`` at most; how many expired, and how many a limit holds back.
 
     ``first``: nothing was reserved before them in this batch.
@@ -98,21 +100,21 @@ def _startable(
             kept.append(row)
     if expired:
         reason = error("JobCancelled", "expired before it could start")
-        db.execute(SQL["expire"], (now, reason, array(row[0] for row in expired)))
+        db.run("expire", (now, reason, db.array(row[0] for row in expired)))
         gates.count(db, gates.members((row[0], row[_FLAGS]) for row in expired), now)
     return kept, len(expired), admission.park()
 
 
-def _open(rules: Rules, queues: Sequence[str]) -> str:
+def _open(db: Db, rules: Rules, queues: Sequence[str]) -> object:
     if rules.moving:
-        return array([])
-    return array(queue for queue in dict.fromkeys(queues) if queue not in rules.paused)
+        return db.array(())
+    return db.array(queue for queue in dict.fromkeys(queues) if queue not in rules.paused)
 
 
-def _due(db: sqlite3.Connection, rules: Rules, want: int, queues: Sequence[str], now: int) -> list[Row]:
+def _due(db: Db, rules: Rules, want: int, queues: Sequence[str], now: int) -> list[Row]:
     """Due rows: the queues take turns in the order given; within one, priority (9 first), due, age."""
     levels: dict[str, list[int]] = {}
-    for queue, priority, due in db.execute(SQL["levels"], (_open(rules, queues),)).fetchall():
+    for queue, priority, due in db.run("levels", (_open(db, rules, queues),)).fetchall():
         if due <= now:
             levels.setdefault(queue, []).append(priority)
     sources = {queue: _rows(db, queue, found, want, now) for queue, found in levels.items()}
@@ -134,17 +136,17 @@ def _due(db: sqlite3.Connection, rules: Rules, want: int, queues: Sequence[str],
     return rows  # from here on nobody holds the sources: none is half read when the rows are changed
 
 
-def _rows(db: sqlite3.Connection, queue: str, priorities: list[int], want: int, now: int) -> Iterator[Row]:
+def _rows(db: Db, queue: str, priorities: list[int], want: int, now: int) -> Iterator[Row]:
     """What is due in one queue, read only as far as it is asked for."""
 
     def level(priority: int) -> Iterator[Row]:
-        return db.execute(SQL["due"], (queue, priority, now, want))
+        return iter(db.run("due", (queue, priority, now, want)))
 
     return itertools.chain.from_iterable(map(level, sorted(priorities, reverse=True)))
 
 
 def settle(
-    db: sqlite3.Connection, rules: Rules, worker: int, slot: int, outcomes: Sequence[Outcome], now: int
+    db: Db, rules: Rules, worker: int, slot: int, outcomes: Sequence[Outcome], now: int
 ) -> tuple[list[Outcome], Closed]:
     """Write what still holds its lease, with the statistics; gives the outcomes that were refused, and what came of
     gates whose members ended."""
@@ -158,11 +160,11 @@ def settle(
     accepted = outcomes if not refused else [o for o in outcomes if not any(o is r for r in refused)]
     if rules.version:
         lanes.let_go(db, [outcome.lease.ref for outcome in accepted])
-    db.executemany(SQL["roll"], [tuple_of(row) for row in stats.rollup(accepted)])
+    db.run_many("roll", [tuple_of(row) for row in stats.rollup(accepted)])
     return refused, _follow(db, accepted, now)
 
 
-def _follow(db: sqlite3.Connection, accepted: Sequence[Outcome], now: int) -> Closed:
+def _follow(db: Db, accepted: Sequence[Outcome], now: int) -> Closed:
     """What these outcomes lead to: jobs that come with them, and jobs that waited for them."""
     closed = Closed()
     for outcome in accepted:
@@ -172,13 +174,13 @@ def _follow(db: sqlite3.Connection, accepted: Sequence[Outcome], now: int) -> Cl
     return closed | gates.count(db, members, now) if members else closed
 
 
-def _finish_all(db: sqlite3.Connection, outcomes: list[Outcome]) -> bool:
+def _finish_all(db: Db, outcomes: list[Outcome]) -> bool:
     """Write final outcomes in one go; writes none of them and says False if any lease is stale."""
     many = len(outcomes) > 1
     if many:
-        db.execute("SAVEPOINT finish")
-    cursor = db.executemany(
-        SQL["finish"],
+        db.query("SAVEPOINT finish")
+    cursor = db.run_many(
+        "finish",
         [
             (
                 o.kind,
@@ -197,31 +199,31 @@ def _finish_all(db: sqlite3.Connection, outcomes: list[Outcome]) -> bool:
     complete = cursor.rowcount == len(outcomes)
     if many:
         if not complete:
-            db.execute("ROLLBACK TO finish")
-        db.execute("RELEASE finish")
+            db.query("ROLLBACK TO finish")
+        db.query("RELEASE finish")
     return complete
 
 
-def _give_back(db: sqlite3.Connection, worker: int, slot: int, outcome: Outcome, now: int) -> bool:
+def _give_back(db: Db, worker: int, slot: int, outcome: Outcome, now: int) -> bool:
     """A retry or a release: the job waits again, unless it was asked to cancel meanwhile."""
     lease = outcome.lease
     if outcome.kind == Kind.RELEASED:  # it has no times of its own
-        return db.execute(SQL["release"], (now, lease.ref, lease.token)).rowcount == 1
+        return db.run("release", (now, lease.ref, lease.token)).rowcount == 1
     if outcome.kind == Kind.REPLACED:
         return _replace(db, worker, slot, outcome, now)
     counted = 1 if outcome.kind == Kind.RETRY else 0
     values = (outcome.finished, outcome.due, counted, outcome.error, outcome.progress, lease.ref, lease.token)
-    if db.execute(SQL["again"], values).rowcount == 0:
+    if db.run("again", values).rowcount == 0:
         return False
     record(db, lease.ref, lease.attempt, outcome.kind, worker, slot, outcome.started, outcome.finished,
            outcome.error, outcome.log)  # fmt: skip
     return True
 
 
-def _replace(db: sqlite3.Connection, worker: int, slot: int, outcome: Outcome, now: int) -> bool:
+def _replace(db: Db, worker: int, slot: int, outcome: Outcome, now: int) -> bool:
     """The job goes on as another, unless it was asked to cancel meanwhile."""
     lease, then = outcome.lease, outcome.then
-    row = db.execute(SQL["replace"], (outcome.finished, lease.ref, lease.token)).fetchone()
+    row = db.run("replace", (outcome.finished, lease.ref, lease.token)).fetchone()
     if row is None:
         return False
     record(db, lease.ref, lease.attempt, outcome.kind, worker, slot, outcome.started, outcome.finished,
@@ -233,11 +235,11 @@ def _replace(db: sqlite3.Connection, worker: int, slot: int, outcome: Outcome, n
 
 
 def record(
-    db: sqlite3.Connection, job: int, attempt: int, kind: Kind, worker: int, slot: int | None,
+    db: Db, job: int, attempt: int, kind: Kind, worker: int, slot: int | None,
     started: int | None, finished: int, error: bytes | None, log: bytes | None,
 ) -> None:  # fmt: skip
     """A line of history for an attempt that was not the job's last."""
-    db.execute(SQL["record"], (job, attempt, kind, worker, slot, started, finished, error, log))
+    db.run("record", (job, attempt, kind, worker, slot, started, finished, error, log))
 
 
 def tuple_of(row: Rollup) -> tuple[object, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import sqlite3
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
@@ -25,17 +24,17 @@ from duly.job import (
     State,
 )
 from duly.store.contract import Order
-from duly.store.sqlite.filters import FINAL, WAITING, where
-from duly.store.sqlite.sql import SQL, array, is_held
+from duly.store.sql.db import Db, Row
+from duly.store.sql.filters import FINAL, WAITING, where
+from duly.store.sql.rows import is_held
 
-Row = tuple[Any, ...]
 _SEQ, _DUE, _FINISHED = 0, 6, 18  # columns of the statement "view"
 
 
-def page(db: sqlite3.Connection, which: Filter, order: Order, after: str | None, limit: int, now: int) -> Page:
+def page(db: Db, which: Filter, order: Order, after: str | None, limit: int, now: int) -> Page:
     """A page by the cheapest road: waiting jobs by due through their index, ended ones newest first through theirs,
     everything else by age through the table itself."""
-    condition, values = where(which, now)
+    condition, values = where(db, which, now)
     cursor = _cursor(after)
     states = set(which.states or ())
     if order == "due":
@@ -48,30 +47,26 @@ def page(db: sqlite3.Connection, which: Filter, order: Order, after: str | None,
     return Page([_view(row) for row in rows], last)
 
 
-def views(db: sqlite3.Connection, ids: Sequence[str]) -> list[JobView]:
+def views(db: Db, ids: Sequence[str]) -> list[JobView]:
     """These jobs, those that are there, in this order."""
-    found = {
-        row[1]: row
-        for row in db.execute(f"{SQL['view']} WHERE j.id IN (SELECT value FROM json_each(?))", (array(ids),))
-    }
+    rows = db.query(f"{db.text('view')} WHERE {db.one_of('j.id', 'ids')}", {"ids": db.array(ids)})
+    found = {row[1]: row for row in rows}
     return [_view(found[id]) for id in ids if id in found]
 
 
-def _by_age(
-    db: sqlite3.Connection, condition: str, values: dict[str, Any], cursor: Row | None, limit: int, few: bool
-) -> list[Row]:
+def _by_age(db: Db, condition: str, values: dict[str, Any], cursor: Row | None, limit: int, few: bool) -> list[Row]:
     """``few``: sort what an index finds (the +) instead of walking the whole table in its order."""
     age = "+j.seq" if few else "j.seq"
     if cursor:
         condition += f" AND {age} < :seq"
         values |= {"seq": cursor[1]}
-    return db.execute(
-        f"{SQL['view']} WHERE {condition} ORDER BY {age} DESC LIMIT :limit", values | {"limit": limit}
+    return db.query(
+        f"{db.text('view')} WHERE {condition} ORDER BY {age} DESC LIMIT :limit", values | {"limit": limit}
     ).fetchall()
 
 
 def _ended(
-    db: sqlite3.Connection,
+    db: Db,
     condition: str,
     values: dict[str, Any],
     cursor: Row | None,
@@ -83,8 +78,8 @@ def _ended(
         condition += " AND (j.finished, j.seq) < (:finished, :seq)"
         values |= {"finished": cursor[0], "seq": cursor[1]}
     parts = [
-        db.execute(
-            f"{SQL['view']} WHERE j.state >= 2 AND j.state = {FINAL[state]} AND {condition} "
+        db.query(
+            f"{db.text('view')} WHERE j.state >= 2 AND j.state = {FINAL[state]} AND {condition} "
             "ORDER BY j.finished DESC, j.seq DESC LIMIT :limit",
             values | {"limit": limit},
         ).fetchall()
@@ -94,7 +89,7 @@ def _ended(
 
 
 def _by_due(
-    db: sqlite3.Connection,
+    db: Db,
     condition: str,
     values: dict[str, Any],
     cursor: Row | None,
@@ -108,21 +103,20 @@ def _by_due(
         condition += " AND (j.due, j.seq) > (:due, :seq)"
         values |= {"due": cursor[0], "seq": cursor[1]}
     if not states or not states <= WAITING:
-        sql = f"{SQL['view']} WHERE {condition} ORDER BY j.due, j.seq LIMIT :limit"
-        return db.execute(sql, values | {"limit": limit}).fetchall()
+        sql = f"{db.text('view')} WHERE {condition} ORDER BY j.due, j.seq LIMIT :limit"
+        return db.query(sql, values | {"limit": limit}).fetchall()
     parts = [
-        db.execute(
-            f"{SQL['view']} WHERE j.state = 0 AND j.lane IS NULL AND j.queue = :q AND j.priority = :p "
+        db.query(
+            f"{db.text('view')} WHERE j.state = 0 AND j.lane IS NULL AND j.queue = :q AND j.priority = :p "
             f"AND {condition} ORDER BY j.due, j.seq LIMIT :limit",
             values | {"limit": limit, "q": queue, "p": priority},
         ).fetchall()
         for queue, priority, _ in _levels(db)
         if wanted is None or queue in wanted
     ]
-    parked = (
-        f"{SQL['view']} WHERE j.state = 0 AND j.lane IS NOT NULL AND {condition} ORDER BY j.due, j.seq LIMIT :limit"
-    )
-    parts.append(db.execute(parked, values | {"limit": limit}).fetchall())
+    condition = f"j.state = 0 AND j.lane IS NOT NULL AND {condition}"
+    parked = f"{db.text('view')} WHERE {condition} ORDER BY j.due, j.seq LIMIT :limit"
+    parts.append(db.query(parked, values | {"limit": limit}).fetchall())
     return list(heapq.merge(*parts, key=lambda row: (row[_DUE], row[_SEQ])))[:limit]
 
 
@@ -154,8 +148,8 @@ def _view(row: Row) -> JobView:
 _memberships = msgspec.json.Decoder(tuple[tuple[str, int], ...]).decode
 
 
-def attempts(db: sqlite3.Connection, id: str) -> list[Attempt]:
-    current = db.execute(SQL["current_attempt"], (id,)).fetchone()
+def attempts(db: Db, id: str) -> list[Attempt]:
+    current = db.run("current_attempt", (id,)).fetchone()
     if current is None:
         return []
     seq, number, state, worker, slot, started, finished, error, log = current
@@ -164,7 +158,7 @@ def attempts(db: sqlite3.Connection, id: str) -> list[Attempt]:
             attempt=number, outcome=Kind(kind).name.lower(), worker=worker, slot=slot,
             started=started, finished=finished, error=error, log=log,
         )
-        for number, kind, worker, slot, started, finished, error, log in db.execute(SQL["attempts"], (seq,))
+        for number, kind, worker, slot, started, finished, error, log in db.run("attempts", (seq,))
     ]  # fmt: skip
     if started is not None:
         history.append(
@@ -176,9 +170,9 @@ def attempts(db: sqlite3.Connection, id: str) -> list[Attempt]:
     return history
 
 
-def results(db: sqlite3.Connection, ids: Sequence[str]) -> list[Result | None]:
+def results(db: Db, ids: Sequence[str]) -> list[Result | None]:
     found: dict[str, Result] = {}
-    for row in db.execute(SQL["results"], (array(ids),)):
+    for row in db.run("results", (db.array(ids),)):
         found[row[0]] = result_of(row)
     return [found.get(id) for id in ids]
 
@@ -192,29 +186,29 @@ def result_of(row: Row) -> Result:
     )  # fmt: skip
 
 
-def members(db: sqlite3.Connection, gate: str) -> list[Result]:
-    return [result_of(row) for row in db.execute(SQL["members"], (gate,))]
+def members(db: Db, gate: str) -> list[Result]:
+    return [result_of(row) for row in db.run("members", (gate,))]
 
 
-def gates(db: sqlite3.Connection, ids: Sequence[str]) -> list[GateView | None]:
+def gates(db: Db, ids: Sequence[str]) -> list[GateView | None]:
     found = {
         id: GateView(id=id, size=size, left=left, failed=failed, first_failed=first, finished=finished)
-        for id, size, left, failed, first, finished in db.execute(SQL["gates"], (array(ids),))
+        for id, size, left, failed, first, finished in db.run("gates", (db.array(ids),))
     }
     return [found.get(id) for id in ids]
 
 
-def counts(db: sqlite3.Connection, now: int) -> list[QueueCount]:
-    running = dict(db.execute(SQL["count_running"]).fetchall())
+def counts(db: Db, now: int) -> list[QueueCount]:
+    running = dict(db.run("count_running").fetchall())
     tally: dict[str, list[int]] = {queue: [0, 0] for queue in running}
     oldest: dict[str, int] = {}
     for queue, priority, due in _levels(db):
         ready_and_scheduled = tally.setdefault(queue, [0, 0])
         for i, statement in enumerate(("count_ready", "count_scheduled")):
-            ready_and_scheduled[i] += db.execute(SQL[statement], (queue, priority, now, COUNT_CAP)).fetchone()[0]
+            ready_and_scheduled[i] += db.run(statement, (queue, priority, now, COUNT_CAP)).fetchone()[0]
         if due <= now:
             oldest[queue] = min(due, oldest.get(queue, due))
-    for queue, parked, due in db.execute(SQL["count_parked"]):
+    for queue, parked, due in db.run("count_parked"):
         tally.setdefault(queue, [0, 0])[0] += parked
         oldest[queue] = min(due, oldest.get(queue, due))
     return [
@@ -229,7 +223,7 @@ def counts(db: sqlite3.Connection, now: int) -> list[QueueCount]:
     ]
 
 
-def due_counts(db: sqlite3.Connection, edges: Sequence[int]) -> dict[str, list[int]]:
+def due_counts(db: Db, edges: Sequence[int]) -> dict[str, list[int]]:
     """Each queue, priority and span is one range of an index."""
     spans = list(pairwise(edges))
     tally: dict[str, list[int]] = {}
@@ -240,18 +234,18 @@ def due_counts(db: sqlite3.Connection, edges: Sequence[int]) -> dict[str, list[i
         for i, (start, end) in enumerate(spans):
             if due < end and counted[i] < COUNT_CAP:
                 cap = COUNT_CAP - counted[i]
-                counted[i] += db.execute(SQL["count_due"], (queue, priority, start, end, cap)).fetchone()[0]
+                counted[i] += db.run("count_due", (queue, priority, start, end, cap)).fetchone()[0]
     return {queue: counted for queue, counted in sorted(tally.items()) if any(counted)}
 
 
-def effects(db: sqlite3.Connection, id: str) -> list[tuple[str, bytes]]:
-    return [(key, bytes(value)) for key, value in db.execute(SQL["effects"], (id,))]
+def effects(db: Db, id: str) -> list[tuple[str, bytes]]:
+    return [(key, bytes(value)) for key, value in db.run("effects", (id,))]
 
 
-def rollups(db: sqlite3.Connection, first_minute: int, end_minute: int) -> list[Rollup]:
-    return [Rollup(*row) for row in db.execute(SQL["rollups"], (first_minute, end_minute))]
+def rollups(db: Db, first_minute: int, end_minute: int) -> list[Rollup]:
+    return [Rollup(*row) for row in db.run("rollups", (first_minute, end_minute))]
 
 
-def _levels(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
-    queues = [queue for (queue,) in db.execute(SQL["queues"])]
-    return db.execute(SQL["levels"], (array(queues),)).fetchall()
+def _levels(db: Db) -> list[tuple[str, int, int]]:
+    queues = [queue for (queue,) in db.run("queues")]
+    return db.run("levels", (db.array(queues),)).fetchall()

@@ -15,17 +15,15 @@ jobs it let go never started (cancelled, say), every _AGAIN.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from duly.clock import MICROS
 from duly.job import Flag, Limit
-from duly.store.sqlite import gates
-from duly.store.sqlite.rules import ONE_AT_A_TIME, Rules
-from duly.store.sqlite.sql import SQL, array, error
+from duly.store.sql import gates
+from duly.store.sql.db import Db, Row
+from duly.store.sql.rows import error
+from duly.store.sql.rules import ONE_AT_A_TIME, Rules
 
-Row = tuple[Any, ...]
 _SEQ, _ID, _TASK, _QUEUE, _ATTEMPT, _FLAGS, _LIMIT_KEY = 0, 1, 2, 4, 8, 11, 14  # columns of the statement "due"
 
 _SKIP = int(Flag.NO_OVERLAP_SKIP)
@@ -36,19 +34,19 @@ _LANES_AT_ONCE = 64
 _JOBS_AT_ONCE = 500
 
 
-def open_lanes(db: sqlite3.Connection, rules: Rules, now: int) -> None:
+def open_lanes(db: Db, rules: Rules, now: int) -> None:
     """Let parked jobs out of the lanes that have room again, best first."""
-    for lane, tat in db.execute(SQL["open_lanes"], (now, _LANES_AT_ONCE)).fetchall():
+    for lane, tat in db.run("open_lanes", (now, _LANES_AT_ONCE)).fetchall():
         limit = rules.of_lane(lane)
         tat = _mended(db, lane, limit, tat, now) if limit else tat
         room = _room(db, limit, lane, tat, now)
-        freed = db.execute(SQL["unpark"], (lane, room)).rowcount if room else 0
-        parked = db.execute("SELECT 1 FROM jobs WHERE state = 0 AND lane = ? LIMIT 1", (lane,)).fetchone()
+        freed = db.run("unpark", (lane, room)).rowcount if room else 0
+        parked = db.run("any_parked", (lane,)).fetchone()
         opens = None if not parked else tat if tat > now else now if freed == _JOBS_AT_ONCE else now + _AGAIN
-        db.execute("UPDATE lanes SET opens = ? WHERE name = ?", (opens, lane))
+        db.run("set_opens", (opens, lane))
 
 
-def _room(db: sqlite3.Connection, limit: Limit | None, lane: str, tat: int, now: int) -> int:
+def _room(db: Db, limit: Limit | None, lane: str, tat: int, now: int) -> int:
     """How many more jobs this lane lets start now."""
     if limit is None:
         return _JOBS_AT_ONCE
@@ -67,7 +65,7 @@ class Admission:
     next, so that it starts when it was let through and not some tasks later.
     """
 
-    def __init__(self, db: sqlite3.Connection, rules: Rules, now: int, first: bool) -> None:
+    def __init__(self, db: Db, rules: Rules, now: int, first: bool) -> None:
         self._db = db
         self._rules = rules
         self._now = now
@@ -102,7 +100,7 @@ class Admission:
             _park(self._db, seqs, lane, self._tats.get(lane, 0), self._now)
         if self._skipped:
             reason = error("JobCancelled", "skipped: the occurrence before is still running")
-            self._db.execute(SQL["cancel_waiting"], (self._now, reason, array(self._skipped))).fetchall()
+            self._db.run("cancel_waiting", (self._now, reason, self._db.array(self._skipped))).fetchall()
         return len(self._skipped) + sum(map(len, self._parked.values()))
 
     def _look_at(self, lane: str, limit: Limit) -> None:
@@ -112,9 +110,9 @@ class Admission:
             self._held[lane] = _held(self._db, lane)
 
 
-def _schedule_lane(db: sqlite3.Connection, id: str) -> list[tuple[str, Limit]]:
+def _schedule_lane(db: Db, id: str) -> list[tuple[str, Limit]]:
     """The lane of an occurrence that may not overlap others of its schedule."""
-    return [(f"schedule:{name}", ONE_AT_A_TIME) for (name,) in db.execute(SQL["schedule_of"], (id,))]
+    return [(f"schedule:{name}", ONE_AT_A_TIME) for (name,) in db.run("schedule_of", (id,))]
 
 
 def _blocks(lane: str, limit: Limit, tats: dict[str, int], held: dict[str, int], now: int) -> bool:
@@ -123,27 +121,25 @@ def _blocks(lane: str, limit: Limit, tats: dict[str, int], held: dict[str, int],
     return limit.concurrency is not None and held[lane] >= limit.concurrency
 
 
-def _park(db: sqlite3.Connection, seqs: Sequence[int], lane: str, tat: int, now: int) -> None:
-    db.execute(SQL["park"], (lane, array(seqs)))
-    db.execute(SQL["park_lane"], (lane, tat if tat > now else now + _AGAIN))
+def _park(db: Db, seqs: Sequence[int], lane: str, tat: int, now: int) -> None:
+    db.run("park", (lane, db.array(seqs)))
+    db.run("park_lane", (lane, tat if tat > now else now + _AGAIN))
 
 
-def _pass(
-    db: sqlite3.Connection, seq: int, lane: str, limit: Limit, tats: dict[str, int], held: dict[str, int], now: int
-) -> None:
+def _pass(db: Db, seq: int, lane: str, limit: Limit, tats: dict[str, int], held: dict[str, int], now: int) -> None:
     if limit.rate is not None:
         tats[lane] = max(tats[lane], now) + interval(limit)
-        db.execute(SQL["set_tat"], (lane, tats[lane]))
+        db.run("set_tat", (lane, tats[lane]))
     if limit.concurrency is not None:
         held[lane] += 1
-        db.execute("INSERT INTO holding (lane, job) VALUES (?, ?)", (lane, seq))
+        db.run("hold_lane", (lane, seq))
 
 
-def let_go(db: sqlite3.Connection, seqs: Iterable[int]) -> None:
+def let_go(db: Db, seqs: Iterable[int]) -> None:
     """These jobs run no longer: what they held is free, and the lanes they held it in open."""
-    lanes = {lane for (lane,) in db.execute(SQL["let_go"], (array(seqs),)).fetchall()}
+    lanes = {lane for (lane,) in db.run("let_go", (db.array(seqs),)).fetchall()}
     if lanes:
-        db.execute(SQL["reopen"], (array(lanes),))
+        db.run("reopen", (db.array(lanes),))
 
 
 def interval(limit: Limit) -> int:
@@ -157,11 +153,11 @@ def next_allowed(limit: Limit, tat: int, now: int) -> int:
     return 0 if limit.rate is None else min(tat, now + interval(limit))
 
 
-def _mended(db: sqlite3.Connection, lane: str, limit: Limit, tat: int, now: int) -> int:
+def _mended(db: Db, lane: str, limit: Limit, tat: int, now: int) -> int:
     """:func:`next_allowed`, written down, or it would move along with the clock."""
     allowed = next_allowed(limit, tat, now)
     if allowed != tat:
-        db.execute("UPDATE lanes SET tat = ? WHERE name = ?", (allowed, lane))
+        db.run("mend_tat", (allowed, lane))
     return allowed
 
 
@@ -170,25 +166,25 @@ def longest(rules: Rules) -> int:
     return max([_AGAIN, *(interval(limit) for limit in rules.limits.values() if limit.rate is not None)])
 
 
-def is_untidy(db: sqlite3.Connection, now: int, latest: int) -> bool:
+def is_untidy(db: Db, now: int, latest: int) -> bool:
     """Whether there is work for :func:`tidy`."""
-    return bool(db.execute(SQL["untidy"], (now, latest)).fetchone()[0])
+    return bool(db.run("untidy", (now, latest)).fetchone()[0])
 
 
-def tidy(db: sqlite3.Connection, now: int, latest: int) -> bool:
+def tidy(db: Db, now: int, latest: int) -> bool:
     """End parked jobs that expired, for they would hold their keys for as long as their lanes are shut; look again at
     lanes whose time a clock that was ahead has set. True if a job ended."""
-    db.execute(SQL["open_now"], (latest,))
+    db.run("open_now", (latest,))
     reason = error("JobCancelled", "expired before it could start")
-    ended = db.execute(SQL["expire_parked"], (now, reason, now, _JOBS_AT_ONCE)).fetchall()
+    ended = db.run("expire_parked", (now, reason, now, _JOBS_AT_ONCE)).fetchall()
     gates.count(db, gates.members(ended), now)
     return bool(ended)
 
 
-def _tat(db: sqlite3.Connection, lane: str) -> int:
-    row = db.execute("SELECT tat FROM lanes WHERE name = ?", (lane,)).fetchone()
+def _tat(db: Db, lane: str) -> int:
+    row = db.run("tat", (lane,)).fetchone()
     return int(row[0]) if row else 0
 
 
-def _held(db: sqlite3.Connection, lane: str) -> int:
-    return int(db.execute("SELECT count(*) FROM holding WHERE lane = ?", (lane,)).fetchone()[0])
+def _held(db: Db, lane: str) -> int:
+    return int(db.run("count_held", (lane,)).fetchone()[0])

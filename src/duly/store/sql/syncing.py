@@ -10,16 +10,13 @@ then a key that has ended stays known, so that an event which is still in the ca
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from duly.job import Job, State
 from duly.messages import OnLate, Synced, SyncVerdict
-from duly.store.sqlite.managing import cancel_waiting
-from duly.store.sqlite.sql import SQL
+from duly.store.sql.db import Db, Row
+from duly.store.sql.managing import cancel_waiting
 
-Row = tuple[Any, ...]
 Insert = Callable[[Job], None]
 
 _MISSING = (None,) * 14  # a job that was pruned or forgotten
@@ -34,11 +31,9 @@ class Known:
         self.state = None if state is None else State(state)
 
 
-def sync(
-    db: sqlite3.Connection, namespace: str, wanted: Sequence[Job], late: OnLate, now: int, insert: Insert
-) -> list[Synced]:
+def sync(db: Db, namespace: str, wanted: Sequence[Job], late: OnLate, now: int, insert: Insert) -> list[Synced]:
     """One answer for each of ``wanted``, in order, then one for each other key that had a live job."""
-    known = {row[0]: Known(row) for row in db.execute(SQL["synced"], (namespace,))}
+    known = {row[0]: Known(row) for row in db.run("synced", {"namespace": namespace})}
     answers = []
     for job in wanted:
         assert job.key is not None
@@ -49,7 +44,7 @@ def sync(
 
 
 def _reconcile(
-    db: sqlite3.Connection, namespace: str, job: Job, found: Known | None, late: OnLate, now: int, insert: Insert
+    db: Db, namespace: str, job: Job, found: Known | None, late: OnLate, now: int, insert: Insert
 ) -> Synced:
     key = str(job.key)
     if found is None:
@@ -69,9 +64,9 @@ def _reconcile(
     return Synced(key, verdict, found.id)
 
 
-def _create(db: sqlite3.Connection, namespace: str, job: Job, insert: Insert) -> Synced:
+def _create(db: Db, namespace: str, job: Job, insert: Insert) -> Synced:
     insert(job)
-    db.execute(SQL["put_synced"], (namespace, job.key, job.id, job.due))
+    db.run("put_synced", (namespace, job.key, job.id, job.due))
     return Synced(str(job.key), "created", job.id)
 
 
@@ -85,22 +80,22 @@ def _difference(job: Job, found: Known) -> SyncVerdict:
     return "unchanged" if same else "edited"
 
 
-def _change(db: sqlite3.Connection, namespace: str, job: Job, found: Known, verdict: SyncVerdict) -> None:
+def _change(db: Db, namespace: str, job: Job, found: Known, verdict: SyncVerdict) -> None:
     retrying = verdict == "edited" and found.attempt > 0  # its due and expiry are its own by now
     due, expires = (found.due, found.expires) if retrying else (job.due, job.expires)
-    db.execute(SQL["edit"], (due, expires, *_fields(job), found.seq))
+    db.run("edit", (due, expires, *_fields(job), found.seq))
     if job.due != found.wanted_due:
-        db.execute(SQL["put_synced"], (namespace, job.key, found.id, job.due))
+        db.run("put_synced", (namespace, job.key, found.id, job.due))
 
 
-def _unwanted(db: sqlite3.Connection, namespace: str, found: Known, now: int) -> Synced | None:
+def _unwanted(db: Db, namespace: str, found: Known, now: int) -> Synced | None:
     if found.state == State.RUNNING:
         return Synced(found.key, "too late", found.id)
     if found.state == State.WAITING:
         cancel_waiting(db, [found.seq], now, f"no longer wanted in {namespace!r}")
     elif found.state is not None:
         return None
-    db.execute("DELETE FROM synced WHERE namespace = ? AND key = ?", (namespace, found.key))
+    db.run("delete_synced", (namespace, found.key))
     return None if found.state is None else Synced(found.key, "cancelled", found.id)
 
 

@@ -1,4 +1,4 @@
-"""The SQLite store moved to another one, or filled from one: see ``store/moving.py`` for the whole course.
+"""A store moved to another one, or filled from one: see ``store/moving.py`` for the whole course.
 
 A job in transit has a row in ``transit``; one that waits has the lane "transit" besides, which keeps it out of the
 index by which jobs are reserved.
@@ -6,19 +6,16 @@ index by which jobs are reserved.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from duly.errors import StoreMoved
 from duly.job import Attempt, JobView, Kind, Occurrence, State
 from duly.store.moving import Membership, Moving, Parcel, Record, Wanted, pack_from, refuse_other, unchanged
-from duly.store.sqlite import looking, rules
-from duly.store.sqlite.database import Database
-from duly.store.sqlite.deleting import delete
-from duly.store.sqlite.sql import SQL, array, gate_lane
-
-Row = tuple[Any, ...]
+from duly.store.sql import looking, rules
+from duly.store.sql.db import Database, Db, Row
+from duly.store.sql.deleting import delete
+from duly.store.sql.rows import gate_lane
 
 _TRANSIT = "transit"
 
@@ -37,27 +34,28 @@ class Moves:
         return self._db.read(_moving)
 
     def begin_move(self, to: str) -> None:
-        def begin(db: sqlite3.Connection) -> None:
+        def begin(db: Db) -> None:
             if refuse_other(_moving(db), to):
                 return
-            db.execute("INSERT INTO moving (place, since) VALUES (?, ?)", (to, self._now()))
+            db.run("put_moving", (to, self._now()))
             rules.changed(db)
 
         self._db.write(begin)
 
     def end_move(self) -> None:
-        def end(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM moving")
+        def end(db: Db) -> None:
+            db.run("delete_moving")
             rules.changed(db)
 
         self._db.write(end)
         self._wake()
 
     def seal(self) -> bool:
-        def close(db: sqlite3.Connection) -> bool:
-            if db.execute("SELECT 1 FROM jobs WHERE state < 2 LIMIT 1").fetchone():
+        def close(db: Db) -> bool:
+            db.run("seal", (1,))  # before the look, so that whoever is storing a job just now comes before or after
+            if db.run("any_live").fetchone():
+                db.run("seal", (0,))
                 return False
-            db.execute("UPDATE moving SET sealed = 1")
             return True
 
         return self._db.write(close)
@@ -66,11 +64,11 @@ class Moves:
         return self._db.read(lambda db: pack_from(_Shelves(db, self._now()), limit))
 
     def ship(self, parcels: Sequence[Parcel]) -> list[bool]:
-        def send(db: sqlite3.Connection) -> list[bool]:
+        def send(db: Db) -> list[bool]:
             gone = unchanged(parcels, lambda ids: _read(db, ids))
-            ids = array(id for parcel, same in zip(parcels, gone, strict=True) if same for id in parcel.ids)
-            db.execute(SQL["forget_wanted"], (ids,))
-            delete(db, [seq for (seq,) in db.execute(SQL["seqs_of"], (ids,)).fetchall()])
+            ids = db.array(id for parcel, same in zip(parcels, gone, strict=True) if same for id in parcel.ids)
+            db.run("forget_wanted", (ids,))
+            delete(db, [seq for (seq,) in db.run("seqs_of", (ids,)).fetchall()])
             return gone
 
         return self._db.write(send)
@@ -78,10 +76,10 @@ class Moves:
     # -- the store that is filled ----------------------------------------------------------------
 
     def unpack(self, parcels: Sequence[Parcel]) -> None:
-        def store(db: sqlite3.Connection) -> None:
+        def store(db: Db) -> None:
             for parcel in parcels:
-                db.executemany(
-                    SQL["carry_gate"],
+                db.run_many(
+                    "carry_gate",
                     [(g.id, g.size, g.left, g.failed, g.first_failed, g.finished) for g in parcel.gates],
                 )
                 for record in parcel.records:
@@ -90,16 +88,16 @@ class Moves:
         self._db.write(store)
 
     def in_transit(self, limit: int) -> list[str]:
-        return self._db.read(lambda db: [id for (id,) in db.execute(SQL["in_transit"], (limit,))])
+        return self._db.read(lambda db: [id for (id,) in db.run("in_transit", (limit,))])
 
     def release(self, ids: Sequence[str], keep: bool = True) -> None:
-        def let_go(db: sqlite3.Connection) -> None:
-            seqs = [seq for (seq,) in db.execute(SQL["seqs_in_transit"], (array(ids),)).fetchall()]
-            db.execute("DELETE FROM transit WHERE job IN (SELECT value FROM json_each(?))", (array(seqs),))
+        def let_go(db: Db) -> None:
+            seqs = [seq for (seq,) in db.run("seqs_in_transit", (db.array(ids),)).fetchall()]
+            db.run("delete_transit", (db.array(seqs),))
             if keep:
-                db.execute(SQL["arrive"], (array(seqs),)).fetchall()
+                db.run("arrive", (db.array(seqs),)).fetchall()
             else:
-                db.execute(SQL["forget_wanted"], (array(ids),))
+                db.run("forget_wanted", (db.array(ids),))
                 delete(db, seqs)
 
         self._db.write(let_go)
@@ -107,9 +105,9 @@ class Moves:
             self._wake()
 
 
-def check_open(db: sqlite3.Connection) -> None:
+def check_open(db: Db) -> None:
     """Raise StoreMoved if no job may be stored here any more."""
-    row = db.execute("SELECT place FROM moving WHERE sealed").fetchone()
+    row = db.run("sealed").fetchone()
     if row:
         raise StoreMoved(moved_text(row[0]))
 
@@ -120,8 +118,8 @@ def moved_text(place: str) -> str:
     )
 
 
-def _moving(db: sqlite3.Connection) -> Moving | None:
-    row = db.execute("SELECT place, since, sealed FROM moving").fetchone()
+def _moving(db: Db) -> Moving | None:
+    row = db.run("moving").fetchone()
     return None if row is None else Moving(row[0], row[1], bool(row[2]))
 
 
@@ -131,7 +129,7 @@ def _moving(db: sqlite3.Connection) -> Moving | None:
 class _Shelves:
     """What ``pack_from`` asks of a store."""
 
-    def __init__(self, db: sqlite3.Connection, now: int) -> None:
+    def __init__(self, db: Db, now: int) -> None:
         self._db = db
         self._now = now
 
@@ -139,21 +137,21 @@ class _Shelves:
         return looking.page(self._db, which, order, after, limit, self._now)
 
     def neighbours(self, ids: Sequence[str]) -> dict[str, State]:
-        return {id: State(state) for id, state in self._db.execute(SQL["neighbours"], (array(ids),))}
+        return {id: State(state) for id, state in self._db.run("neighbours", {"ids": self._db.array(ids)})}
 
     def parcel(self, ids: Sequence[str]) -> Parcel:
         return _read(self._db, ids)
 
 
-def _read(db: sqlite3.Connection, ids: Sequence[str]) -> Parcel:
+def _read(db: Db, ids: Sequence[str]) -> Parcel:
     """These jobs, those that are there, with all that belongs to them."""
-    wanted = array(ids)
-    let_go = {id: bool(free) for id, _, free in db.execute(SQL["carried"], (wanted,))}
-    history = _grouped(db.execute(SQL["history_of"], (wanted,)))
-    effects = _grouped(db.execute(SQL["effects_of"], (wanted,)))
-    memberships = _grouped(db.execute(SQL["memberships_of"], (wanted,)))
-    occurrences = _grouped(db.execute(SQL["occurrences_of"], (wanted,)))
-    synced = _grouped(db.execute(SQL["wanted_of"], (wanted,)))
+    wanted = db.array(ids)
+    let_go = {id: bool(free) for id, _, free in db.run("carried", (wanted,))}
+    history = _grouped(db.run("history_of", (wanted,)))
+    effects = _grouped(db.run("effects_of", (wanted,)))
+    memberships = _grouped(db.run("memberships_of", (wanted,)))
+    occurrences = _grouped(db.run("occurrences_of", (wanted,)))
+    synced = _grouped(db.run("wanted_of", (wanted,)))
     records = [
         Record(
             job=job,
@@ -168,7 +166,7 @@ def _read(db: sqlite3.Connection, ids: Sequence[str]) -> Parcel:
         )
         for job in looking.views(db, ids)
     ]
-    gates = [gate for (gate,) in db.execute(SQL["gates_of_ids"], (wanted,)).fetchall()]
+    gates = [gate for (gate,) in db.run("gates_of_ids", {"ids": wanted}).fetchall()]
     return Parcel(tuple(records), tuple(gate for gate in looking.gates(db, sorted(gates)) if gate is not None))
 
 
@@ -195,23 +193,23 @@ def _attempt(row: Row) -> Attempt:
 # -- writing -------------------------------------------------------------------------------------
 
 
-def _carry_in(db: sqlite3.Connection, record: Record) -> None:
+def _carry_in(db: Db, record: Record) -> None:
     job = record.job
-    row = db.execute(SQL["carry_in"], _row(job, _lane(record), _free_key(db, job))).fetchone()
+    row = db.run("carry_in", _row(job, _lane(record), _free_key(db, job))).fetchone()
     if row is None:
         return  # it is here already
     (seq,) = row
-    db.execute("INSERT INTO transit (job) VALUES (?)", (seq,))
+    db.run("put_transit", (seq,))
     for one in record.history:
         kind = Kind[one.outcome.upper()]
         values = (seq, one.attempt, kind, None, one.slot, one.started, one.finished, one.error, one.log)
-        db.execute(SQL["record"], values)
-    db.executemany(SQL["put_effect"], [(seq, key, value) for key, value in record.effects])
-    db.executemany(SQL["carry_member"], [(m.gate, m.index, seq, m.counted) for m in record.memberships])
+        db.run("record", values)
+    db.run_many("put_effect", [(seq, key, value) for key, value in record.effects])
+    db.run_many("carry_member", [(m.gate, m.index, seq, m.counted) for m in record.memberships])
     if made := record.occurrence:
-        db.execute(SQL["carry_occurrence"], (made.schedule, made.nominal, made.job, made.made))
+        db.run("carry_occurrence", (made.schedule, made.nominal, made.job, made.made))
     if wanted := record.wanted:
-        db.execute(SQL["carry_wanted"], (wanted.namespace, wanted.key, job.id, wanted.due))
+        db.run("carry_wanted", (wanted.namespace, wanted.key, job.id, wanted.due))
 
 
 def _lane(record: Record) -> str | None:
@@ -220,11 +218,11 @@ def _lane(record: Record) -> str | None:
     return _TRANSIT if record.job.state == State.WAITING else None
 
 
-def _free_key(db: sqlite3.Connection, job: JobView) -> str | None:
+def _free_key(db: Db, job: JobView) -> str | None:
     """Its key, unless a live job here holds it."""
     if job.key is None or job.state.final:
         return job.key
-    return None if db.execute(SQL["key_holder"], (job.key,)).fetchone() else job.key
+    return None if db.run("key_holder", (job.key,)).fetchone() else job.key
 
 
 def _row(job: JobView, lane: str | None, key: str | None) -> tuple[object, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
 from duly.job import Limit
-from duly.store.sqlite.sql import SQL
+from duly.store.sql.db import Db
 
 _limit = msgspec.json.Decoder(Limit).decode
 _encode = msgspec.json.Encoder().encode
@@ -63,55 +62,55 @@ ONE_AT_A_TIME = Limit(scope="key", name="schedule", concurrency=1)
 NO_RULES = Rules(0, (), {}, exclusive=False, moving=False)
 
 
-def current(db: sqlite3.Connection, known: Rules) -> Rules:
+def current(db: Db, known: Rules) -> Rules:
     """``known`` if nothing has changed since it was read, else the rules of now."""
-    (version,) = db.execute("SELECT rules FROM meta").fetchone()
+    (version,) = db.run("rules_version").fetchone()
     if version == known.version:
         return known
-    rows = db.execute("SELECT scope, name, info FROM limits ORDER BY declared DESC")
+    rows = db.run("limits")
     limits = {(scope, name): _limit(info) for scope, name, info in rows}  # one set by hand comes later and wins
-    paused = dict(db.execute("SELECT queue, since FROM pauses ORDER BY queue").fetchall())
-    exclusive = bool(db.execute(SQL["any_exclusive"]).fetchone()[0])
-    moving = db.execute("SELECT 1 FROM moving").fetchone() is not None
+    paused = dict(db.run("pauses").fetchall())
+    exclusive = bool(db.run("any_exclusive").fetchone()[0])
+    moving = db.run("moving").fetchone() is not None
     return Rules(version, list(limits.values()), paused, exclusive, moving)
 
 
-def set_limit(db: sqlite3.Connection, limit: Limit) -> None:
-    db.execute(SQL["set_limit"], (limit.scope, limit.name, limit.declared, _encode(limit)))
+def set_limit(db: Db, limit: Limit) -> None:
+    db.run("set_limit", (limit.scope, limit.name, limit.declared, _encode(limit)))
     changed(db)
 
 
-def unset_limit(db: sqlite3.Connection, scope: str, name: str) -> bool:
-    gone = db.execute("DELETE FROM limits WHERE scope = ? AND name = ? AND NOT declared", (scope, name)).rowcount
+def unset_limit(db: Db, scope: str, name: str) -> bool:
+    gone = db.run("unset_limit", (scope, name)).rowcount
     changed(db)
     return gone > 0
 
 
-def declare(db: sqlite3.Connection, names: Sequence[str], limits: Sequence[Limit]) -> None:
+def declare(db: Db, names: Sequence[str], limits: Sequence[Limit]) -> None:
     """What an app's code says of its tasks ``names``, in place of what it said before."""
-    before = db.execute(SQL["declared"], (_encode(list(names)).decode(),)).fetchall()
+    before = db.run("declared", (_encode(list(names)).decode(),)).fetchall()
     after = [(limit.scope, limit.name, _encode(limit)) for limit in limits]
     if sorted(before) == sorted(after):
         return
     for scope, name, _ in before:
-        db.execute("DELETE FROM limits WHERE scope = ? AND name = ? AND declared", (scope, name))
+        db.run("undeclare_limit", (scope, name))
     for limit in limits:
         set_limit(db, limit)
     changed(db)
 
 
-def pause(db: sqlite3.Connection, queue: str, now: int) -> None:
-    db.execute("INSERT INTO pauses (queue, since) VALUES (?, ?) ON CONFLICT DO NOTHING", (queue, now))
+def pause(db: Db, queue: str, now: int) -> None:
+    db.run("pause", (queue, now))
     changed(db)
 
 
-def resume(db: sqlite3.Connection, queue: str) -> bool:
-    gone = db.execute("DELETE FROM pauses WHERE queue = ?", (queue,)).rowcount
+def resume(db: Db, queue: str) -> bool:
+    gone = db.run("resume", (queue,)).rowcount
     changed(db)
     return gone > 0
 
 
-def changed(db: sqlite3.Connection) -> None:
+def changed(db: Db) -> None:
     """Everybody reads the rules again, and every lane is looked at afresh."""
-    db.execute("UPDATE meta SET rules = rules + 1")
-    db.execute("UPDATE lanes SET opens = 0 WHERE opens IS NOT NULL")
+    db.run("new_rules")
+    db.run("reopen_all")

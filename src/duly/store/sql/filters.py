@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-import msgspec
-
 from duly.errors import ConfigError
 from duly.job import STATE_NAMES, Filter
+from duly.store.sql.db import Db
 
 _HELD = "j.lane >= 'gate:' AND j.lane < 'gate;'"  # at a gate: a range of the index of parked jobs
 _NOT_HELD = f"(j.lane IS NULL OR NOT ({_HELD}))"
@@ -26,25 +25,27 @@ WAITING = frozenset({"scheduled", "held", "queued", "retrying"})
 FINAL = {"succeeded": 2, "failed": 3, "cancelled": 4, "uncertain": 5}
 
 
-def where(which: Filter, now: int) -> tuple[str, dict[str, object]]:
+def where(db: Db, which: Filter, now: int) -> tuple[str, dict[str, object]]:
     """A condition on ``jobs j`` and its parameters. Raises ConfigError for an unknown state name."""
     terms: list[str] = []
     values: dict[str, object] = {"now": now}
     if which.ids is not None:
-        terms.append("j.id IN (SELECT value FROM json_each(:ids))")
-        values["ids"] = _json(which.ids)
+        terms.append(db.one_of("j.id", "ids"))
+        values["ids"] = db.array(which.ids)
     if which.id_prefix is not None:
         terms.append("j.id >= :id_from AND j.id < :id_to")
         values["id_from"] = which.id_prefix
         values["id_to"] = which.id_prefix + "\U0010ffff"
     if which.states is not None:
-        terms.append("(" + " OR ".join(f"({_state(name)})" for name in which.states) + ")" if which.states else "0")
+        terms.append(
+            "(" + " OR ".join(f"({_state(name)})" for name in which.states) + ")" if which.states else "FALSE"
+        )
     if which.queues is not None:
-        terms.append("j.queue IN (SELECT value FROM json_each(:queues))")
-        values["queues"] = _json(which.queues)
+        terms.append(db.one_of("j.queue", "queues"))
+        values["queues"] = db.array(which.queues)
     if which.task is not None:
-        terms.append("j.task GLOB :task")
-        values["task"] = which.task.replace("[", "[[]")  # only * and ? are ours
+        terms.append(db.like("j.task", "task"))
+        values["task"] = db.pattern(which.task)
     if which.due_from is not None:
         terms.append("j.due >= :due_from")
         values["due_from"] = which.due_from
@@ -57,7 +58,7 @@ def where(which: Filter, now: int) -> tuple[str, dict[str, object]]:
     if which.key is not None:
         terms.append("j.key = :key")
         values["key"] = which.key
-    return " AND ".join(terms) or "1", values
+    return " AND ".join(terms) or "TRUE", values
 
 
 def _state(name: str) -> str:
@@ -67,7 +68,3 @@ def _state(name: str) -> str:
         guess = difflib.get_close_matches(name, STATE_NAMES, n=1)
         hint = f"; did you mean {guess[0]!r}?" if guess else ""
         raise ConfigError(f"state {name!r}: no such state{hint} Known: {', '.join(STATE_NAMES)}") from None
-
-
-def _json(values: tuple[str, ...]) -> str:
-    return msgspec.json.encode(values).decode()

@@ -9,15 +9,15 @@ transaction.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from duly.errors import ConfigError
 from duly.job import Enqueued, Flag, Gate, Job, Lease, Then, Verdict
-from duly.store.sqlite.deleting import delete
-from duly.store.sqlite.sql import SQL, array, canvas_row, error, gate_lane
+from duly.store.sql.db import Db
+from duly.store.sql.deleting import delete
+from duly.store.sql.rows import canvas_row, error, gate_lane
 
 Row = tuple[Any, ...]
 
@@ -41,31 +41,29 @@ class Closed:
 # -- storing -------------------------------------------------------------------------------------
 
 
-def attach(
-    db: sqlite3.Connection, jobs: Sequence[Job], stored: Sequence[Enqueued], gates: Sequence[Gate], now: int
-) -> Closed:
+def attach(db: Db, jobs: Sequence[Job], stored: Sequence[Enqueued], gates: Sequence[Gate], now: int) -> Closed:
     """Make the gates, and those of the inserted ``jobs`` that were ``stored`` their members."""
-    db.executemany(SQL["put_gate"], [(one.id, one.size, one.size, None if one.size else now) for one in gates])
+    db.run_many("put_gate", [(one.id, one.size, one.size, None if one.size else now) for one in gates])
     new = [job for job, answer in zip(jobs, stored, strict=True) if answer.stored]
     held_at = {job.after for job in new if job.after is not None}
     _check(db, held_at | {gate for job in new for gate, _ in job.gates})
-    db.executemany(SQL["put_member"], [(gate, index, job.id) for job in new for gate, index in job.gates])
+    db.run_many("put_member", [(gate, index, job.id) for job in new for gate, index in job.gates])
     closed = Closed()
-    already = db.execute(SQL["closed_gates"], (array(held_at),)).fetchall()
+    already = db.run("closed_gates", (db.array(held_at),)).fetchall()
     _count(db, _close(db, already, now, closed), now, closed)
     return closed
 
 
-def _check(db: sqlite3.Connection, named: Iterable[str]) -> None:
-    unknown = db.execute(SQL["unknown_gates"], (array(named),)).fetchone()
+def _check(db: Db, named: Iterable[str]) -> None:
+    unknown = db.run("unknown_gates", (db.array(named),)).fetchone()
     if unknown:
         raise ConfigError(f"gate {unknown[0]!r}: no such gate; store it with, or before, the jobs that name it")
 
 
-def store_then(db: sqlite3.Connection, then: Then, now: int, replaced: Lease | None = None) -> Closed:
+def store_then(db: Db, then: Then, now: int, replaced: Lease | None = None) -> Closed:
     """What comes with an accepted outcome. The job of the id of ``replaced``, if any, is in its row already."""
     jobs = [job for job in then.jobs if replaced is None or job.id != replaced.id]
-    answers = [Enqueued(job.id, db.execute(SQL["insert_canvas"], canvas_row(job, now)).rowcount == 1) for job in jobs]
+    answers = [Enqueued(job.id, db.run("insert_canvas", canvas_row(job, now)).rowcount == 1) for job in jobs]
     if replaced is not None:
         [successor] = [job for job in then.jobs if job.id == replaced.id]
         _become(db, replaced, successor, now)
@@ -74,36 +72,36 @@ def store_then(db: sqlite3.Connection, then: Then, now: int, replaced: Lease | N
     return attach(db, jobs, answers, then.gates, now)
 
 
-def _become(db: sqlite3.Connection, lease: Lease, job: Job, now: int) -> None:
+def _become(db: Db, lease: Lease, job: Job, now: int) -> None:
     flags = job.flags | _MEMBER if job.gates else job.flags
     values = (
         job.task, job.args, job.queue, job.priority, job.due, job.expires, flags,
         job.headers, job.options, job.limit_key, job.after, gate_lane(job.after), now, lease.ref,
     )  # fmt: skip
-    db.execute(SQL["become"], values)
-    db.execute(SQL["clear_effects"], (lease.ref,))
+    db.run("become", values)
+    db.run("clear_effects", (lease.ref,))
 
 
 # -- counting ------------------------------------------------------------------------------------
 
 
-def count(db: sqlite3.Connection, seqs: Sequence[int], now: int) -> Closed:
+def count(db: Db, seqs: Sequence[int], now: int) -> Closed:
     """Count the ends of these jobs, which are members; of those that have not ended, nothing."""
     closed = Closed()
     _count(db, seqs, now, closed)
     return closed
 
 
-def _count(db: sqlite3.Connection, seqs: Sequence[int], now: int, closed: Closed) -> None:
+def _count(db: Db, seqs: Sequence[int], now: int, closed: Closed) -> None:
     while seqs:
         seqs = _close(db, _count_down(db, seqs, now), now, closed)
 
 
-def _count_down(db: sqlite3.Connection, seqs: Sequence[int], now: int) -> list[Row]:
+def _count_down(db: Db, seqs: Sequence[int], now: int) -> list[Row]:
     """The gates that have no members left, and how many of these failed."""
     order = {seq: i for i, seq in enumerate(seqs)}
     ends: dict[str, list[tuple[int, int]]] = {}  # gate: seq and counted, in the order they ended
-    found = db.execute(SQL["count_ended"], (array(seqs),)).fetchall()
+    found = db.run("count_ended", (db.array(seqs),)).fetchall()
     for gate, seq, counted in sorted(found, key=lambda end: order[end[1]]):
         ends.setdefault(gate, []).append((seq, counted))
     if not ends:
@@ -112,38 +110,41 @@ def _count_down(db: sqlite3.Connection, seqs: Sequence[int], now: int) -> list[R
     for gate, its in ends.items():
         failed = [seq for seq, counted in its if counted == _FAILED]
         tally.append((gate, len(its), len(failed), failed[0] if failed else None))
-    rows = db.execute(SQL["count_down"], (array(tally), now)).fetchall()
+    gates, ended, failures, firsts = (db.array(column) for column in zip(*tally, strict=True))
+    values = {"gates": gates, "ended": ended, "failed": failures, "first": firsts, "now": now}
+    rows = db.run("count_down", values).fetchall()
     return [(gate, failed) for gate, left, failed in rows if left == 0]
 
 
 # -- closing -------------------------------------------------------------------------------------
 
 
-def _close(db: sqlite3.Connection, gates: Sequence[Row], now: int, closed: Closed) -> list[int]:
+def _close(db: Db, gates: Sequence[Row], now: int, closed: Closed) -> list[int]:
     """Let go, fail or delete what is held at these gates (id, failed); gives the members among those that failed."""
     opened = [gate for gate, failed in gates if not failed]
     failed = [gate for gate, failed in gates if failed]
     if opened:
         _release(db, opened, 0, now, closed)
-        _drop(db, [seq for (seq,) in db.execute(SQL["unwanted"], (array(opened),)).fetchall()])
+        _drop(db, [seq for (seq,) in db.run("unwanted", (db.array(opened),)).fetchall()])
     if not failed:
         return []
-    ended = db.execute(SQL["fail_held"], (array(failed), now, _NO_ERROR)).fetchall()
+    ended = db.run("fail_held", {"gates": db.array(failed), "now": now, "error": _NO_ERROR}).fetchall()
     closed.failed = closed.failed or bool(ended)
     _release(db, failed, _ON_FAILURE, now, closed)
     return members(ended)
 
 
-def _release(db: sqlite3.Connection, gates: Sequence[str], kind: int, now: int, closed: Closed) -> None:
-    dues = [due for (due,) in db.execute(SQL["release_held"], (array(gates), now, kind)).fetchall()]
+def _release(db: Db, gates: Sequence[str], kind: int, now: int, closed: Closed) -> None:
+    values = {"gates": db.array(gates), "now": now, "kind": kind}
+    dues = [due for (due,) in db.run("release_held", values).fetchall()]
     if dues:
         closed.released = min(dues) if closed.released is None else min(closed.released, *dues)
 
 
-def _drop(db: sqlite3.Connection, seqs: list[int]) -> None:
+def _drop(db: Db, seqs: list[int]) -> None:
     """Delete held jobs that nobody wants any more, and what was to come after them."""
     while seqs:
-        after = [seq for (seq,) in db.execute(SQL["held_downstream"], (array(seqs),)).fetchall()]
+        after = [seq for (seq,) in db.run("held_downstream", (db.array(seqs),)).fetchall()]
         delete(db, seqs)
         seqs = after
 
@@ -156,30 +157,30 @@ def members(rows: Iterable[Row]) -> list[int]:
 # -- retrying ------------------------------------------------------------------------------------
 
 
-def retry_held(db: sqlite3.Connection, seq: int) -> Verdict | None:
+def retry_held(db: Db, seq: int) -> Verdict | None:
     """What a retry of this job comes to if it ended before its gate had let it go; None: it runs as any other."""
-    row = db.execute(SQL["gate_of"], (seq,)).fetchone()
+    row = db.run("gate_of", (seq,)).fetchone()
     if row is None:
         return None
     left, failed, flags = row
     if left:
-        db.execute(SQL["hold"], (seq,))
+        db.run("hold", (seq,))
         take_back(db, seq)
         return "retried"
     against = bool(failed) != bool(flags & _ON_FAILURE)
     return "too late" if against else None
 
 
-def take_back(db: sqlite3.Connection, seq: int) -> None:
+def take_back(db: Db, seq: int) -> None:
     """The job, a member, is to run again: its end, and what came of it, counts no longer."""
     seqs = [seq]
     while seqs:
-        counted = db.execute(SQL["counted_members"], (array(seqs),)).fetchall()
+        counted = db.run("counted_members", (db.array(seqs),)).fetchall()
         seqs = []
         for gate, index, _, how, was_closed, was_first in counted:
-            db.execute(SQL["uncount"], (gate, index))
-            db.execute(SQL["count_up"], (how == _FAILED, gate))
+            db.run("uncount", (gate, index))
+            db.run("count_up", (how == _FAILED, gate))
             if was_first:
-                db.execute(SQL["next_failed"], (gate,))
+                db.run("next_failed", (gate,))
             if was_closed:
-                seqs += members(db.execute(SQL["hold_again"], (gate,)).fetchall())
+                seqs += members(db.run("hold_again", (gate,)).fetchall())

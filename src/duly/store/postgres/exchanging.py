@@ -1,0 +1,188 @@
+"""The hot path: one statement, and the long way round for what it leaves out.
+
+The function ``duly.exchange`` settles and reserves in one round trip while no limit is in force. It does nothing, and
+the steps of ``store.sql.running`` are taken one by one, in a transaction and under a lock, if
+
+- limits or schedules that may not overlap have to be looked at,
+- a lease turns out to be stale: all must be told which,
+- the answer to this seat's last exchange was lost. What it did must not be done again, and what it reserved is this
+  seat's: the token it reserved under, noted in the table ``seats`` if it was committed, tells.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from psycopg.types.numeric import Int4, Int8
+
+from duly.errors import DulyError, StoreError, StoreUnavailable
+from duly.job import Exchange, Flag, Kind, Lease, Outcome
+from duly.store import stats
+from duly.store.contract import WAKE_AHEAD
+from duly.store.postgres.arrays import BigInts, Bytes, Ints, Texts
+from duly.store.postgres.database import Database
+from duly.store.postgres.sql import Session
+from duly.store.sql import running
+from duly.store.sql.gates import Closed
+from duly.store.sql.store import due_again
+
+if TYPE_CHECKING:
+    from duly.store.postgres import PostgresStore
+
+_NOT_PLAIN = frozenset({Kind.LOST, Kind.REPLACED})
+_MEMBER = int(Flag.MEMBER)
+
+_LONG_WAY = "DL001"  # the SQLSTATE by which a function asks for it
+
+
+class _Status(msgspec.Struct):
+    """The last row of an exchange."""
+
+    clock: int
+    rules: bool = False  # they have changed; nothing was done
+    more: bool = False
+
+
+_status = msgspec.json.Decoder(_Status).decode
+
+Seat = tuple[int, int]  # worker, slot
+
+
+class Exchanger:
+    """Settles and reserves for the seats of this process."""
+
+    def __init__(self, store: PostgresStore, server: Database) -> None:
+        self._store = store
+        self._server = server
+        self._lost: dict[Seat, int] = {}  # the token of a seat's last exchange, if its answer did not come
+
+    def exchange(
+        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+    ) -> Exchange:
+        seat = (worker, slot)
+        lost = self._lost.pop(seat, None)
+        token = lost or int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: with the job's seq, unique for good
+        try:
+            return self._exchange(seat, token, outcomes, want, queues, lost is not None)
+        except StoreUnavailable:
+            self._lost[seat] = token
+            raise
+        except DulyError:  # it was refused: nothing was done
+            raise
+        except BaseException:  # interrupted, perhaps before the answer came
+            self._lost[seat] = token
+            raise
+
+    def _exchange(
+        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], lost: bool
+    ) -> Exchange:
+        if not lost and self._is_plain(outcomes):
+            try:
+                answer = self._quick(seat, token, outcomes, want, queues)
+                if answer is not None:
+                    return answer
+            except StoreUnavailable:
+                lost = True
+            except StoreError as exc:
+                if not asks_for_long_way(exc):
+                    raise
+        return self._long(seat, token, outcomes, want, queues, lost)
+
+    def _is_plain(self, outcomes: Sequence[Outcome]) -> bool:
+        return self._store.is_free and not any(
+            o.kind in _NOT_PLAIN or o.then is not None or o.lease.flags & _MEMBER for o in outcomes
+        )
+
+    def _quick(
+        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+    ) -> Exchange | None:
+        """One round trip. None: nothing was done, since limits came into force."""
+        store = self._store
+        rows = self._server.call_once("exchange", self._values(seat, token, outcomes, want, queues))
+        status = _status(rows.pop()[0])
+        store.hear(status.clock)
+        if not status.rules:
+            return Exchange([Lease(*row[1:]) for row in rows], [], status.more)
+        self._server.read(store.current_rules)
+        return self._quick(seat, token, outcomes, want, queues) if store.is_free else None
+
+    def _values(
+        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+    ) -> list[object]:
+        store = self._store
+        rows = stats.rollup(outcomes)
+        again = [due for outcome in outcomes if (due := due_again(outcome)) is not None]
+        instant, known = store.instant, store.rules
+        return [
+            None if instant is None else Int8(instant),
+            Int8(seat[0]),
+            Int4(seat[1]),
+            Int8(token),
+            Int8(known.version),
+            BigInts([o.lease.ref for o in outcomes]),
+            BigInts([o.lease.token for o in outcomes]),
+            Ints([o.kind for o in outcomes]),
+            BigInts([o.started for o in outcomes]),
+            BigInts([o.finished for o in outcomes]),
+            BigInts([o.due for o in outcomes]),
+            Bytes([o.result for o in outcomes]),
+            Bytes([o.error for o in outcomes]),
+            Bytes([o.progress for o in outcomes]),
+            Bytes([o.log for o in outcomes]),
+            BigInts([row.minute for row in rows]),
+            Texts([row.queue for row in rows]),
+            Texts([row.task for row in rows]),
+            Texts([row.outcome for row in rows]),
+            Texts([row.measure for row in rows]),
+            Ints([row.bucket for row in rows]),
+            BigInts([row.n for row in rows]),
+            BigInts([row.total for row in rows]),
+            Int4(max(want, 0)),
+            Texts([] if known.moving else [queue for queue in queues if queue not in known.paused]),
+            bool(again) and min(again) <= store.now() + WAKE_AHEAD,
+        ]
+
+    def _long(
+        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], lost: bool
+    ) -> Exchange:
+        """Step by step. ``lost``: it was tried before, and may have been done."""
+        store = self._store
+
+        def work(db: Session) -> tuple[running.Reserved, list[Outcome], Closed]:
+            now, in_force = store.now(), store.current_rules(db)
+            done = lost and db.run("seated", (*seat, token)).fetchone() is not None
+            mine = _still_running(db, outcomes) if done else outcomes
+            refused: list[Outcome] = []
+            closed = Closed()
+            if mine:
+                refused, closed = running.settle(db, in_force, *seat, mine, now)
+            got = running.Reserved(_reserved(db, seat, token) if done else [], expired=False, more=False)
+            if want > 0 and not got.leases:
+                got = running.reserve(db, in_force, *seat, want, queues, now, token)
+            if outcomes or got.leases:
+                db.run("sit", (*seat, token))
+            store.look_at_lanes(db)
+            return got, refused, closed
+
+        got, refused, closed = self._server.write(work, locks=("lanes",))
+        store.wake_after(outcomes, got.expired, closed, store.now())
+        return Exchange(got.leases, refused, got.more)
+
+
+def asks_for_long_way(error: StoreError) -> bool:
+    """Whether a function did nothing because it leaves this case to Python."""
+    return getattr(error.__cause__, "sqlstate", None) == _LONG_WAY
+
+
+def _still_running(db: Session, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that the exchange whose answer was lost did not have yet."""
+    values = (BigInts([o.lease.ref for o in outcomes]), BigInts([o.lease.token for o in outcomes]))
+    refs = {ref for (ref,) in db.run("unsettled", values)}
+    return [outcome for outcome in outcomes if outcome.lease.ref in refs]
+
+
+def _reserved(db: Session, seat: Seat, token: int) -> list[Lease]:
+    return [Lease(*row) for row in db.run("leases", (*seat, token))]
