@@ -75,7 +75,8 @@ endef
 # Servers and the browser that tests and benchmarks start privately; from the system's package manager, as root or
 # through sudo. A line a program: what to look for, and the Debian package that has it.
 SERVERS := redis-server:redis-server /usr/lib/postgresql:postgresql pgbouncer:pgbouncer \
-	/usr/lib/rabbitmq/bin/rabbitmq-server:rabbitmq-server chromium:chromium ffmpeg:ffmpeg ip:iproute2
+	/usr/lib/rabbitmq/bin/rabbitmq-server:rabbitmq-server chromium:chromium ffmpeg:ffmpeg ip:iproute2 \
+	systemd-analyze:systemd
 
 .PHONY: servers
 servers:

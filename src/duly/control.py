@@ -147,7 +147,7 @@ class Control:
         store = self._store()
         now = store.now()
         wanted = (destination,) if isinstance(destination, str) else destination
-        alive = [worker for worker in store.workers() if worker.expires > now and _matches(worker, wanted)]
+        alive = [worker for worker in store.workers() if worker.expires > now and matches(worker, wanted)]
         return sorted(alive, key=node_name)
 
 
@@ -161,7 +161,8 @@ def purge(store: Store, queues: Sequence[str] | None = None) -> int:
     return gone
 
 
-def _matches(worker: WorkerInfo, wanted: Iterable[str] | None) -> bool:
+def matches(worker: WorkerInfo, wanted: Iterable[str] | None) -> bool:
+    """Whether one of the names or patterns means this worker; None means all."""
     if wanted is None:
         return True
     node = node_name(worker)

@@ -1,8 +1,9 @@
-"""``tasks`` and ``version``: what an app and this installation are."""
+"""``tasks``, ``version`` and ``report``: what an app and this installation are."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from duly import __version__
 from duly.cli.root import Verb
 from duly.cli.session import Session, pass_session
 from duly.cli.text import clean, plural
+from duly.config import censor
 
 if TYPE_CHECKING:
     from duly.task import Task
@@ -78,18 +80,43 @@ def _task_data(task: Task[..., Any]) -> dict[str, Any]:
 @pass_session
 def version(session: Session, as_json: bool) -> None:
     """Show the versions of duly and of what it stands on."""
+    versions = _versions()
+    if as_json:
+        session.json(versions)
+    else:
+        session.print(*_listed(versions))
+
+
+def _versions() -> dict[str, str]:
     import platform
     import sqlite3
     from importlib.metadata import version as version_of
 
-    versions = {
+    return {
         "duly": __version__,
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "msgspec": version_of("msgspec"),
         "platform": platform.platform(),
     }
-    if as_json:
-        session.json(versions)
-    else:
-        session.print(*(f"{name:<10}{value}" for name, value in versions.items()))
+
+
+def _listed(facts: Mapping[str, object]) -> list[str]:
+    return [f"{name:<10}{clean(str(value))}" for name, value in facts.items()]
+
+
+@click.command(cls=Verb)
+@pass_session
+def report(session: Session) -> None:
+    """Show what belongs into a bug report: versions, the app, its store, its settings. Passwords are left out."""
+    session.print(*_listed(_versions()))
+    if session.app_spec is None:
+        session.note("With -A also the app and its settings.")
+        return
+    app = session.app
+    facts = {
+        "app": f"{app.name} ({session.app_spec})",
+        "tasks": len(app.tasks),
+        "store": censor("store", app.store_url),
+    }
+    session.print("", *_listed(facts), "", *app.conf.humanize().splitlines())

@@ -16,12 +16,18 @@ PRUNE_BATCH = 1000  # jobs per transaction
 
 @click.command(cls=Verb)
 @click.option("-Q", "--queue", "queues", multiple=True, metavar="QUEUES", help="Only these (comma or repeated).")
+@click.option("-X", "--exclude-queues", "excluded", multiple=True, metavar="QUEUES", help="All but these.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: how many were cancelled.")
 @pass_session
-def purge(session: Session, queues: tuple[str, ...], force: bool, as_json: bool) -> None:
+def purge(session: Session, queues: tuple[str, ...], excluded: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Cancel every waiting job of the queues given, or of all queues. Running jobs go on."""
-    names = tuple(name.strip() for given in queues for name in given.split(",") if name.strip())
+    names = _names(queues)
+    if excluded:
+        known = (count.queue for count in session.store.counts())
+        names = tuple(name for name in names or known if name not in _names(excluded))
+        if not names:
+            raise click.UsageError("--exclude-queues leaves no queue that has jobs")
     found = collect(session.store, Filter(states=WAITING, queues=names or None))
     where = _where(session, names)
     if found.ids:
@@ -36,6 +42,10 @@ def purge(session: Session, queues: tuple[str, ...], force: bool, as_json: bool)
         session.json({"cancelled": cancelled})
     else:
         session.print(f"Cancelled {plural(cancelled, 'waiting job')} of {where}.")
+
+
+def _names(given: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.strip() for one in given for name in one.split(",") if name.strip())
 
 
 def _where(session: Session, names: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from duly.cli.celery_flags import SUBVERBS
 from duly.cli.root import Number, Verb, common_options
 from duly.cli.session import NO_WORKER, NOT_DONE, Session
 from duly.cli.text import clean, clean_lines, did_you_mean, plural
@@ -28,6 +29,16 @@ class Family(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(common_options(hidden=True))
+        self.params.append(
+            click.Option(["-l", "--list"], is_flag=True, is_eager=True, expose_value=False, hidden=True,
+                         callback=self._list)
+        )  # fmt: skip
+
+    def _list(self, ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        """Celery's ``inspect --list``: the verbs, a line each."""
+        if value:
+            click.echo("\n".join(self.list_commands(ctx)))
+            ctx.exit()
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Names have underscores, as Celery's have; dashes are understood."""
@@ -41,6 +52,8 @@ class Family(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             names = self.list_commands(ctx)
+            if (word := args[0].replace("-", "_")) in SUBVERBS and self.name in ("inspect", "control"):
+                raise click.UsageError(f"{word!r} is Celery's and not here: {SUBVERBS[word]}", ctx)
             meant = _ALSO_SAID.get(args[0], args[0])
             hint = did_you_mean(meant, names) or f"; there are {', '.join(names)}"
             raise click.UsageError(f"{ctx.info_name} has no verb {args[0]!r}{hint}", ctx)
@@ -56,7 +69,7 @@ def reach_options(verb: F) -> F:
             "--destination",
             multiple=True,
             metavar="NODES",
-            callback=_nodes,
+            callback=nodes,
             help="Only these workers: name@host or name, * and ? allowed; several with commas or repeated.",
         ),
         click.option(
@@ -72,7 +85,8 @@ def reach_options(verb: F) -> F:
     return verb
 
 
-def _nodes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str] | None:
+def nodes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str] | None:
+    """The names that ``-d`` gives; None: all."""
     names = [name.strip() for one in value for name in one.split(",") if name.strip()]
     return names or None
 

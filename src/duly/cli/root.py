@@ -23,6 +23,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "dashboard": ("dashboard", "Serve the dashboard."),
         "call": ("call", "Store a job."),
         "beat": ("schedule", "Make the jobs of schedules in a process of its own."),
+        "shell": ("shell", "Open a Python prompt with the app and its tasks."),
+        "systemd": ("systemd", "Write a systemd unit."),
     },
     "Look": {
         "jobs": ("look", "List jobs."),
@@ -37,6 +39,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("route", "List the bindings of queues."),
         "config": ("config", "Show the settings of an app; check a file of them."),
         "version": ("about", "Show versions."),
+        "report": ("about", "Show what belongs into a bug report."),
     },
     "Change": {
         "cancel": ("change", "Cancel jobs."),
@@ -48,6 +51,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "move-store": ("move_store", "Move everything to another store while all goes on."),
         "forget": ("clear", "Delete finished jobs."),
         "prune": ("clear", "Delete old finished jobs."),
+        "upgrade": ("upgrade", "Bring a file of settings up to date."),
     },
 }
 """Section, verb, module of this package, one line of help. Kept here so that help imports no verb."""

@@ -11,13 +11,16 @@ import click
 from rich.text import Text
 
 from duly.cli import times
+from duly.cli.celery_flags import celery_flags
 from duly.cli.look import look
+from duly.cli.reach import nodes
 from duly.cli.render import Look, short_ids
 from duly.cli.root import Verb
 from duly.cli.session import NO_WORKER, Session, pass_session
 from duly.cli.table import Column, lay_out
 from duly.cli.text import clean, plural
 from duly.clock import MICROS
+from duly.control import matches
 from duly.job import COUNT_CAP, Filter, JobView, QueueCount, WorkerInfo
 from duly.worker import presence
 
@@ -44,10 +47,12 @@ class Standing:
 
 
 @click.command(cls=Verb)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: workers and queues; times in µs UTC.")
+@click.option("-d", "--destination", multiple=True, metavar="NODES", callback=nodes, help="Only these workers.")
+@click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object: workers and queues; times in µs UTC.")
 @click.option("-w", "--watch", "live", is_flag=True, help="Refresh each second, with rates and failures; q ends.")
+@celery_flags("status")
 @pass_session
-def status(session: Session, as_json: bool, live: bool) -> None:
+def status(session: Session, destination: list[str] | None, as_json: bool, live: bool) -> None:
     """Show workers and what they run, and queues. Exit status 69 if no worker is alive."""
     if live:
         if as_json:
@@ -59,7 +64,8 @@ def status(session: Session, as_json: bool, live: bool) -> None:
     store = session.store
     now = store.now()
     running = store.jobs(Filter(states=("running",)), limit=RUNNING_READ).jobs
-    workers = standings(store.workers(), running, now)
+    infos = [worker for worker in store.workers() if matches(worker, destination)]
+    workers = standings(infos, running, now)
     queues = store.counts()
     alive = sum(one.alive for one in workers)
     if as_json:
