@@ -159,7 +159,7 @@ SCENES = [
     Scene("never-starts", ends=4),
     Scene("to-the-end", "live", script=till_its_end),
     Scene("odd", "odd"),
-    Scene("old-end", "ended", script=live_then_ended),
+    Scene("old-end", "ended", starts=120, script=live_then_ended),
     Scene("over", "ended", starts=-300),
     Scene("asked", script=asked),
     *(
@@ -270,6 +270,23 @@ def test_nothing_secret_is_in_what_is_noted(visits: dict[str, Direction]) -> Non
     for room in ("register", "account", "zoom-1"):
         text = (visits[room].folder / "visit-1.json").read_text()
         assert not any(secret in text for secret in ("t0ken", "correct horse", "s3same"))
+
+
+@pytest.mark.parametrize(
+    ("room", "step"), [("account", "password"), ("account", "user name"), ("zoom-1", "passcode")]
+)
+def test_a_field_with_a_secret_is_covered_in_the_picture(visits: dict[str, Direction], room: str, step: str) -> None:
+    shot = next(m.screenshot for m in visits[room].visit.moments if m.what == f"step: {step}")
+    other = visits["register"].visit.moments[0].screenshot
+    assert _covered(visits[room].folder / shot) > 1000  # pixels; Playwright covers with pink
+    assert _covered(visits["register"].folder / other) == 0
+
+
+def _covered(picture: Path) -> int:
+    """Pixels that are pink."""
+    decode = ["ffmpeg", "-v", "error", "-i", str(picture), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    raw = subprocess.run(decode, capture_output=True, check=True).stdout
+    return sum(r > 200 and g < 60 and b > 200 for r, g, b in zip(raw[::3], raw[1::3], raw[2::3], strict=True))
 
 
 def test_the_picture_is_recorded_where_it_is_allowed(visits: dict[str, Direction]) -> None:

@@ -18,7 +18,7 @@ from duly.testing import World
 from webinars.ledger import Planned
 from webinars.service import BROWSERS, DESK, Service
 from webinars.settings import Settings
-from webinars.verdict import Verdict
+from webinars.verdict import Verdict, consequence
 from webinars.visit import Report, Visit
 
 EVENING = datetime(2026, 10, 24, 18, tzinfo=UTC)
@@ -239,3 +239,48 @@ def test_one_that_was_cancelled_by_hand_is_reported(day: Day) -> None:
     day.service.app.cancel(planned.job)
     day.world.advance(hours=4)
     assert day.reports()["a"].reason == "the job was cancelled"
+
+
+def test_one_that_takes_place_again_is_attended_and_reported_again(day: Day) -> None:
+    day.put("a", at(3))
+    day.world.worker(queues=(DESK, BROWSERS), concurrency=2)
+    day.world.advance(hours=5)
+    day.put("a", at(7))
+    day.world.advance(hours=5)
+    assert [close_to(when, at(hours) - LEAD) for (_, when), hours in zip(day.times("a"), (3, 7), strict=True)] == [
+        True,
+        True,
+    ]
+    reports = [report for _, report in day.service.ledger.reports()]
+    assert [(report.start, report.outcome) for report in reports] == [(at(7), "attended"), (at(3), "attended")]
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_what_follows_from_a_verdict(day: Day, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first visit ends so, later ones well: come again as long as it lasts, or leave it; tell a person, once."""
+    whole = day.visit
+
+    async def visit(planned: Planned, attempt: int, job: str) -> Visit:
+        if attempt > 2:
+            return await whole(planned, attempt, job)
+        now = day.service.now()
+        day.went.append((planned.event.uid, attempt, now))
+        seen = Visit(attempt=attempt, job=job, opened=now, closed=now, verdict=verdict, detail="so it was")
+        day.service.ledger.save_visit(planned, seen)
+        return seen
+
+    monkeypatch.setattr(day, "visit", visit)
+    day.put("a", at(3), minutes=90)
+    day.world.worker(queues=(DESK, BROWSERS), concurrency=2)
+    day.world.advance(hours=5)
+    follows = consequence(verdict)
+    times = [when for _, when in day.times("a")]
+    assert len(times) == (1 if follows.again is None else 3)
+    if follows.again is not None:
+        assert close_to(times[1], times[0] + timedelta(seconds=follows.again))
+    told = [job.args for job in day.service.app.jobs(limit=500).jobs if job.task == "webinars.tell"]
+    assert (
+        sum(follows.text.encode() in args and b"so it was" in args and b"missed" not in args for args in told)
+        == follows.ask
+    )
+    assert day.reports()["a"].outcome == ("missed" if follows.again is None else "attended")

@@ -112,6 +112,14 @@ def test_what_is_no_whole_calendar_is_a_failure(
     assert "0123456789abcdef" not in str(failure.value)
 
 
+def test_a_secret_address_is_not_logged(
+    calendars: Calendars, tmp_path: Path, fetch: Fetch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    UrlSource("work", calendars.url, tmp_path, BERLIN, fetch=fetch).read(WINDOW)
+    assert "0123456789abcdef" not in caplog.text
+
+
 def test_a_server_that_is_not_there(calendars: Calendars, tmp_path: Path, fetch: Fetch, pauses: list[float]) -> None:
     calendars.close()
     with pytest.raises(ReadFailed, match=r"work: no answer from 127\.0\.0\.1: ConnectError"):

@@ -159,7 +159,11 @@ def planned(line: plan.Line, before: Planned | None = None) -> Planned:
 def _write(ledger: Ledger, lines: Iterable[plan.Line]) -> None:
     with ledger.changing() as noted:
         for line in lines:
-            noted[line.event.id] = planned(line, noted.get(line.event.id))
+            before = noted.get(line.event.id)
+            entry = planned(line, before)
+            if before and before.event.start != line.event.start and ledger.report(before.folder):
+                entry = msgspec.structs.replace(entry, folder=ledger.free_folder(line.event))  # it takes place again
+            noted[line.event.id] = entry
 
 
 def _note_jobs(ledger: Ledger, report: SyncReport) -> None:

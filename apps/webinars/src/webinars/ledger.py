@@ -86,6 +86,11 @@ class Ledger:
         """Where what is seen of a webinar goes."""
         return files.folder(self._webinars / planned.folder)
 
+    def free_folder(self, event: Event) -> str:
+        """A name for an event that took place before, and does again."""
+        name, taken = folder_name(event), set(self.folders())
+        return next(found for n in range(1, 10_000) if (found := name if n == 1 else f"{name}-{n}") not in taken)
+
     def visits(self, planned: Planned) -> list[Visit]:
         """The attempts, in order."""
         found = [files.load(path, Visit) for path in (self._webinars / planned.folder).glob("visit-*.json")]

@@ -132,7 +132,11 @@ class Service:
         number = 1 + max((visit.attempt for visit in self.ledger.visits(planned)), default=0)
         if self.now() >= planned.event.end:
             return self._no_visit(task, number, Verdict.TOO_LATE, self._slept(planned))
-        visit = await self._visit(planned, number, task.request.id)
+        try:
+            visit = await self._visit(planned, number, task.request.id)
+        except WebinarsError as error:
+            visit = self._no_visit(task, number, Verdict.UNABLE, str(error))
+            self.ledger.save_visit(planned, visit)
         self._follow(task, planned, visit)
         self.report.apply_async((id,), countdown=1)
         return visit

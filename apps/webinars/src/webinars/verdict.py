@@ -19,6 +19,7 @@ class Verdict(enum.StrEnum):
     NOT_FOUND = "not found"
     UNREACHABLE = "unreachable"
     BROKEN = "browser broke"
+    UNABLE = "unable"
     TOO_LATE = "too late"
     CANCELLED = "cancelled"
 
@@ -44,6 +45,7 @@ _CONSEQUENCES = {
     Verdict.NOT_FOUND: Consequence(60, True, "there is no such page"),
     Verdict.UNREACHABLE: Consequence(20, False, "the site did not answer"),
     Verdict.BROKEN: Consequence(10, False, "the browser ended"),
+    Verdict.UNABLE: Consequence(60, True, "it could not be begun"),  # no browser, a secret that is missing
     Verdict.TOO_LATE: Consequence(None, False, "it could be started only after its end"),
     Verdict.CANCELLED: Consequence(None, False, "it was cancelled"),
 }

@@ -15,7 +15,7 @@ from webinars.attending.evidence import Evidence
 from webinars.attending.provider import Provider
 from webinars.attending.recipe import choose
 from webinars.attending.recorder import Recorder
-from webinars.attending.stay import Limits, Pace, Stay
+from webinars.attending.stay import Limits, Pace, Stay, reason
 from webinars.ledger import Ledger, Planned
 from webinars.settings import Settings
 from webinars.vault import Vault
@@ -57,7 +57,7 @@ async def attend(home: Home, planned: Planned, attempt: int, job: str, pace: Pac
             if profile is not None and visit.joined is not None:
                 files.write(profile, _json(await context.storage_state()))
     except PlaywrightError as error:
-        visit.verdict, visit.detail = Verdict.BROKEN, error.message.strip().splitlines()[0][:200]
+        visit.verdict, visit.detail = Verdict.BROKEN, reason(error)
         visit.closed = _now()
         evidence.save()
     return visit

@@ -8,6 +8,7 @@ from webinars.attending import browser, eyes
 from webinars.attending.attend import Home, profile_of
 from webinars.attending.provider import Screen
 from webinars.attending.recipe import choose
+from webinars.attending.stay import reason
 from webinars.ledger import Planned
 
 _SETTLE = 3_000  # milliseconds that a page has for putting itself together
@@ -26,7 +27,7 @@ async def rehearse(home: Home, planned: Planned) -> list[str]:
         try:
             response = await page.goto(provider.address(planned.link), wait_until="domcontentloaded")
         except PlaywrightError as error:
-            return [*told, f"the page does not open: {error.message.splitlines()[0].split(' at ')[0]}"]
+            return [*told, f"the page does not open: {reason(error)}"]
         await page.wait_for_timeout(_SETTLE)
         told.append(
             f"the site answered {response.status if response else '(nothing)'}; title: {await page.title()!r}"

@@ -178,7 +178,7 @@ class Stay:
         except PlaywrightError as error:
             if not self._connected():
                 raise
-            self._visit.verdict, self._visit.detail = Verdict.UNREACHABLE, _reason(error)
+            self._visit.verdict, self._visit.detail = Verdict.UNREACHABLE, reason(error)
             await self._evidence.note(f"the page does not open: {self._visit.detail}")
             return
         self._status = status = response.status if response is not None else 200
@@ -481,7 +481,7 @@ def _filled(value: str, facts: Mapping[str, str]) -> str:
     return filled
 
 
-def _reason(error: PlaywrightError) -> str:
+def reason(error: PlaywrightError) -> str:
     """net::ERR_... without the address, which may hold a token."""
     words = [word for word in error.message.replace("\n", " ").split() if word.startswith("net::")]
     return words[0] if words else error.message.strip().split(" ", 1)[0].rstrip(":") or "no answer"

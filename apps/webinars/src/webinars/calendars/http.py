@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ import httpx2
 
 from webinars import __version__, links
 from webinars.errors import ReadFailed
+
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it writes each address, and some are secrets
 
 TRIES = 4
 LONGEST_PAUSE = 30.0  # seconds; a server that wants more is asked again in an hour

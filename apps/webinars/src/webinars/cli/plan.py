@@ -32,12 +32,24 @@ def plan(session: Session, everything: bool) -> None:
         console.print(_table(shown, service.ledger.plan(), service.settings.zone), soft_wrap=False)
     else:
         console.print("No webinars ahead.")
+    _warn_of_crowds([line for line in lines if line.taken], service.settings.browser.at_once)
     left = len(lines) - sum(line.taken for line in lines)
     if left and not everything:
         others = "1 other event is" if left == 1 else f"{left} other events are"
         console.print(f"\n{others} not attended; see why with: webinars plan --all")
     if not service.settings.calendars:
         console.print("There are no calendars in the settings yet: webinars setup")
+
+
+def _warn_of_crowds(lines: list[Line], at_once: int) -> None:
+    """Say when more go on than there may be browsers: the last ones then come late, or not at all."""
+    for line in lines:
+        others = sum(other.event.start <= line.event.start < other.event.end for other in lines)
+        if others > at_once:
+            console.print(
+                f"[yellow]![/] {others} go on when {escape(line.event.title)} starts, and at_once = "
+                f"{at_once} lets only so many be attended at the same time (settings, browser)"
+            )
 
 
 def _table(lines: list[Line], stored: dict[str, Planned], zone: tzinfo) -> object:
