@@ -40,6 +40,7 @@ LAYOUT = 1  # the version of keys and records that this release writes
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.25  # seconds between two tries
 _READ = 1 << 16  # bytes
 _IDLE = 0.2  # seconds after which a connection is looked at before it is used: the server may have closed it
+_ASK_TIME = 8  # how often at most: one of them will be quick
 _NOT_NOW = {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "UNBLOCKED"}
 _REFUSED = {"OOM", "MISCONF", "NOREPLICAS"}
 
@@ -90,8 +91,12 @@ class Server:
         """The server's clock, without asking it each time."""
         if self._driven:
             return self._clock.now()
-        if self.clock.is_stale():
+        if self.clock.is_known():
+            return self.clock.now()
+        for _ in range(_ASK_TIME):
             self.call("time")
+            if self.clock.is_known(well=True):
+                break
         return self.clock.now()
 
     def connect(self) -> Any:

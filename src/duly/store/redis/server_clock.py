@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import time
+
+_DRIFT = 1e-4  # µs a µs by which two clocks may part (a second in three hours)
+_STALE = 10_000_000  # µs
+_WELL_KNOWN = 500  # µs
 
 
 class ServerClock:
-    """The server's clock, as far as it can be known from here: from what it answered, and how long that took.
+    """The server's clock, as far as it can be known from here: from what it answered, and when.
 
-    Measured against the monotonic clock, so that setting this host's clock changes nothing.
+    An answer that was sent for at one moment and came at another says that the server's instant lay between the two;
+    so it bounds the offset from both sides. What all answers together leave is much narrower than what any of them
+    does, because the delays on the way there and on the way back are small at different times. Measured against the
+    monotonic clock, so that setting this host's clock changes nothing.
     """
 
     def __init__(self) -> None:
-        self._offset = 0.0  # µs: the server's instant minus the monotonic clock
-        self._doubt = float("inf")  # µs by which it may be wrong
-        self._heard = 0  # ns, monotonic
+        self._least, self._most = -math.inf, math.inf  # µs: bounds of the server's instant minus the monotonic clock
+        self._heard = 0.0  # µs, monotonic
 
     def hear(self, instant: int, sent: int, received: int) -> None:
         """The server said ``instant`` (µs) between two moments of the monotonic clock (ns)."""
-        doubt = (received - sent) / 2000
-        offset = instant - (received + sent) / 2000
-        allowed = self._doubt + (received - self._heard) * _DRIFT
-        if doubt <= allowed or abs(offset - self._offset) > doubt + allowed:  # better known, or it was set
-            self._offset, self._doubt, self._heard = offset, doubt, received
+        earliest, latest = sent / 1000, received / 1000
+        parted = (latest - self._heard) * _DRIFT
+        least = max(self._least - parted, instant - latest)
+        most = min(self._most + parted, instant - earliest)
+        if least > most:  # a clock was set, or another server answers
+            least, most = instant - latest, instant - earliest
+        self._least, self._most, self._heard = least, most, latest
 
-    def is_stale(self) -> bool:
-        return time.monotonic_ns() - self._heard > _STALE or self._doubt == float("inf")
+    def is_known(self, well: bool = False) -> bool:
+        """Whether it was heard lately; ``well``: and to half a millisecond."""
+        lately = time.monotonic_ns() / 1000 - self._heard < _STALE and self._most < math.inf
+        return lately and not (well and self._most - self._least > _WELL_KNOWN)
 
     def now(self) -> int:
-        return int(time.monotonic_ns() / 1000 + self._offset)
-
-
-_DRIFT = 1e-4 / 1000  # µs a ns by which two clocks may part (100 ppm: a second in three hours)
-_STALE = 10_000_000_000  # ns
+        return int(time.monotonic_ns() / 1000 + (self._least + self._most) / 2)
