@@ -13,11 +13,12 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Route
 
 from duly.store.contract import Store
-from duly.web import assets, health
+from duly.web import assets, health, metrics, openapi
 from duly.web.access import Access, Viewer
 from duly.web.bulk import Bulk
 from duly.web.guard import Guard
 from duly.web.history import History
+from duly.web.metrics import Ledger
 from duly.web.pages import audit, failures, future, job, jobs, now, punctuality, schedules, session, tasks
 from duly.web.site import MAX_BODY, Site
 from duly.web.snapshot import Watch
@@ -63,7 +64,9 @@ ROUTES = [
     Route("/logout", session.logout, methods=["POST"]),
     Route("/healthz", health.healthz),
     Route("/readyz", health.readyz),
+    Route("/metrics", metrics.metrics),
     Route("/static/{name}", assets.serve),
+    *openapi.routes(),
 ]
 
 
@@ -96,6 +99,7 @@ def build(
         history=history,
         watch=Watch(store, history),
         bulk=Bulk(store),
+        ledger=Ledger(store),
         secret=access.secret if access is not None else secrets.token_bytes(32),
     )
     made = Starlette(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from duly.app import Duly
     from duly.web.bulk import Bulk
     from duly.web.history import History
+    from duly.web.metrics import Ledger
     from duly.web.snapshot import Watch
 
 MAX_BODY = 1 << 20
@@ -57,6 +58,7 @@ class Site:
     history: History
     watch: Watch
     bulk: Bulk
+    ledger: Ledger
     secret: bytes
 
     @property
