@@ -11,7 +11,7 @@ from collections.abc import Container
 _ACKS = "a job stays in the store until it has ended and is run again if its worker dies; not with at_most_once"
 _BROKER = "jobs are kept in the store, not in a broker; duly config show says where it is"
 _BACKEND = "results are kept in the store, beside their jobs"
-_JSON = "arguments and results are JSON, by the task's annotations"
+_JSON = "arguments and results are JSON, by the task's annotations; under duly.celery pickle too, if it is accepted"
 _PREFETCH = "a worker holds no more jobs than it can start within moments, so there is no number to choose"
 _EVENTS = "the store knows everything that happens: duly status --watch"
 _PRIORITY = "priority (0 to 9, 9 first) works in every queue without being declared"

@@ -230,6 +230,8 @@ class Routing:
         Raises TypeError, and ValueError for a queue that is not declared (``task_create_missing_queues`` is False)
         and for keys that fit no queue or several.
         """
+        if type(queue := options.get("queue")) is str and queue and not self._strict:  # nearly always
+            return queue
         queue, exchange, key = (name_of(options.get(name)) for name in DESTINATION)
         if queue is None and key is None and exchange is None:
             return None
