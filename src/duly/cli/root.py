@@ -38,6 +38,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "route": ("route", "Say where a call would go, and why."),
         "list": ("route", "List the bindings of queues."),
         "config": ("config", "Show the settings of an app; check a file of them."),
+        "lint-celery": ("lint_celery", "Point at what is unsafe in a Celery project."),
         "version": ("about", "Show versions."),
         "report": ("about", "Show what belongs into a bug report."),
     },

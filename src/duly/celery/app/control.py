@@ -7,7 +7,6 @@ from typing import Any
 
 from duly import control as core
 from duly.inspection import Inspection
-from duly.job import Filter
 
 Destination = str | Sequence[str] | None
 
@@ -84,9 +83,8 @@ class Control(core.Control):
         return _listed(super().ping(destination, timeout))
 
     def purge(self, connection: Any = None) -> int:
-        """Cancel all jobs that wait and are due; how many."""
-        answers = self._store().cancel(Filter(states=("queued",)))
-        return sum(answer.verdict == "prevented" for answer in answers)
+        """Cancel all jobs that wait; how many."""
+        return core.purge(self._store())
 
     discard_all = purge
 
