@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from duly.celery.app import options as celery
 
 from duly import AsyncResult, signals
 from duly.call import CallOptions
@@ -48,9 +49,34 @@ def public(kind: type) -> set[str]:
         ("tasks.md", "option", {"bind", "base", *TaskOptions.__annotations__}),
         ("calling.md", "option of `apply_async`", set(CallOptions.__annotations__)),
         ("signals.md", "signal", set(signals.ALL)),
+        (
+            "from-celery.md",
+            "option of `@app.task`",
+            {
+                "bind",
+                "base",
+                *TaskOptions.__annotations__,
+                *celery.TASK_SO_ANYWAY,
+                *celery.TASK_REFUSED,
+                *celery.TRANSLATED,
+            },
+        ),
+        (
+            "from-celery.md",
+            "option of `apply_async` in Celery",
+            {*CallOptions.__annotations__, *celery.CALL_SO_ANYWAY, *celery.CALL_REFUSED, "shadow", "serializer"},
+        ),
         ("calling.md", "of an `AsyncResult`", public(AsyncResult)),
     ],
-    ids=["settings", "task options", "call options", "signals", "result"],
+    ids=[
+        "settings",
+        "task options",
+        "call options",
+        "signals",
+        "Celery's task options",
+        "Celery's call options",
+        "result",
+    ],
 )
 def test_the_table_names_all_there_is_once(page: str, title: str, expected: set[str]) -> None:
     found = names(page, title)
