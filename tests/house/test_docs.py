@@ -38,7 +38,8 @@ STEP = 60  # seconds for one block
 
 # Runs in a process of its own: takes blocks from standard input, answers each with ok or a traceback.
 PROMPT = """
-import json, linecache, sys, traceback
+import json, linecache, os, sys, traceback
+answers, sys.stdout = sys.stdout, open(os.devnull, "w")  # what the blocks print and log is not looked at
 names = {"__name__": "__main__"}
 for request in sys.stdin:
     name, code = json.loads(request)
@@ -48,7 +49,7 @@ for request in sys.stdin:
         answer = ""
     except BaseException:
         answer = traceback.format_exc()
-    print(json.dumps(answer), file=sys.__stderr__, flush=True)
+    print(json.dumps(answer), file=answers, flush=True)
 """
 
 
@@ -133,17 +134,17 @@ class Reader:
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 text=True,
             )
         assert self.prompt.stdin is not None
-        assert self.prompt.stderr is not None
+        assert self.prompt.stdout is not None
         # blank lines in front make the line numbers of a traceback those of the page
         request = [block.page, "\n" * block.line + block.code]
         self.prompt.stdin.write(json.dumps(request) + "\n")
         self.prompt.stdin.flush()
-        answer = json.loads(self.prompt.stderr.readline() or '"the process ended"')
+        answer = json.loads(self.prompt.stdout.readline() or '"the process ended"')
         if answer:
             pytest.fail(f"{block.page}:{block.line}:\n{answer}")
 
@@ -158,7 +159,7 @@ class Reader:
                 process.kill()
                 process.wait()
         if self.prompt:
-            for stream in (self.prompt.stdin, self.prompt.stderr):
+            for stream in (self.prompt.stdin, self.prompt.stdout):
                 if stream:
                     stream.close()
 

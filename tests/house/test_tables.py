@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from duly.celery.app import options as celery
 
 from duly import AsyncResult, signals
 from duly.call import CallOptions
+from duly.celery.app import options as celery
 from duly.config import NAMES, Settings
 from duly.task_options import TaskOptions
 
