@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, Unpack, cast, overload
 
 from duly.request import current as running
 
@@ -26,7 +26,21 @@ apps: weakref.WeakSet[Duly] = weakref.WeakSet()
 
 _current: weakref.ref[Duly] | None = None
 _default: Callable[[], Duly] | None = None
-_shared: list[tuple[Callable[..., Any], Mapping[str, Any]]] = []  # functions, and what @shared_task was given
+_shared: list[Shared] = []
+
+
+class Shared(NamedTuple):
+    """A function that is a task of every app."""
+
+    fn: Callable[..., Any]
+    options: Mapping[str, Any]
+    kind: type[Task[..., Any]] | None  # of its tasks, in apps whose own class is none of that kind
+
+    def register(self, app: Duly) -> None:
+        options = self.options
+        if self.kind is not None and "base" not in options and not issubclass(app.task_class, self.kind):
+            options = {**options, "base": self.kind}
+        app.task(**options)(self.fn)
 
 
 def announce(app: Duly, as_current: bool) -> None:
@@ -34,8 +48,8 @@ def announce(app: Duly, as_current: bool) -> None:
     apps.add(app)
     if as_current:
         make_current(app)
-    for fn, options in _shared:
-        app.task(**options)(fn)
+    for each in _shared:
+        each.register(app)
 
 
 def make_current(app: Duly) -> None:
@@ -129,17 +143,25 @@ def shared_task(**options: Unpack[SharedOptions]) -> Decorator: ...
 def shared_task(*, bind: bool, **options: Unpack[SharedOptions]) -> BoundDecorator: ...
 def shared_task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """``@app.task`` for every app there is and will be. Raises ConfigError as that does, for the apps there are."""
+    return share(options) if fn is None else share(options)(fn)
 
-    def share(function: Callable[..., Any]) -> Any:
+
+def share(
+    options: Mapping[str, Any], kind: type[Task[..., Any]] | None = None
+) -> Callable[[Callable[..., Any]], Any]:
+    """The decorator of :func:`shared_task`. ``kind``: the class whose options these are, if not duly's own."""
+
+    def shared(function: Callable[..., Any]) -> Any:
         from duly.making import default_name
 
-        _shared.append((function, options))
+        entry = Shared(function, options, kind)
+        _shared.append(entry)
         for app in list(apps):
-            app.task(**options)(function)
+            entry.register(app)
         name = options.get("name")
         return Proxy(lambda: (app := get_current_app()).find(name or default_name(app.name, function)))
 
-    return share if fn is None else share(fn)
+    return shared
 
 
 if TYPE_CHECKING:

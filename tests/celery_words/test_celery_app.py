@@ -167,6 +167,9 @@ def test_shared_tasks_are_of_the_current_app(app: Celery) -> None:
     assert who() == "proj"
     assert isinstance(who, Task)
     assert app.tasks["shared.who"] == who
+    native = duly.Duly("native", store="sqlite:///:memory:")  # in one program with a reusable app for Celery
+    assert isinstance(native.tasks["shared.who"], Task)
+    assert who() == "native"
 
 
 def test_options_that_change_nothing_are_said_once(app: Celery, caplog: pytest.LogCaptureFixture) -> None:

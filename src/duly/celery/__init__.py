@@ -15,12 +15,12 @@ guide.
 
 from __future__ import annotations
 
-from duly.celery.app import app_or_default
+from duly.celery.app import app_or_default, shared_task
 from duly.celery.app.base import Celery
 from duly.celery.app.task import Task
 from duly.celery.resolving import install
 from duly.celery.utils import uuid
-from duly.shared import current_app, current_task, shared_task
+from duly.shared import current_app, current_task
 
 VERSION = (5, 6, 3)
 """The Celery whose words these are."""

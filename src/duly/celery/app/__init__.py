@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from duly.app import Duly
 from duly.celery.app.base import Celery
-from duly.shared import get_current_app, provide_default, shared_task
+from duly.celery.app.task import Task
+from duly.shared import get_current_app, provide_default, share
 
 _default: Celery | None = None
 
@@ -20,6 +23,12 @@ def default_app() -> Celery:
 def app_or_default(app: Duly | None = None) -> Duly:
     """``app``, else the current one."""
     return get_current_app() if app is None else app
+
+
+def shared_task(*args: Any, **options: Any) -> Any:
+    """``@app.task`` for every app there is and will be, with Celery's options; duly's own apps have it, too."""
+    decorate = share(options, Task)
+    return decorate(args[0]) if args else decorate
 
 
 provide_default(default_app)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from duly.shared import shared_task
+from duly.celery.app.task import Task
+from duly.shared import share
 
 
-@shared_task(name="celery.ping")
-def ping() -> str:
+def _ping() -> str:
     """A sign of life."""
     return "pong"
+
+
+ping = share({"name": "celery.ping"}, Task)(_ping)
