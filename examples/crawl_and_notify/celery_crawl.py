@@ -63,7 +63,7 @@ def main():
         ids = crawl.delay(url).get(timeout=20)
     told = sorted(app.AsyncResult(id).get(timeout=20) for id in ids)
     print("\n".join(told))
-    print("the long crawl is", long.state)
+    print("the long crawl has ended:", long.ready())
     long.revoke(terminate=True)
 
 

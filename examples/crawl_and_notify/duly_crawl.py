@@ -57,7 +57,7 @@ def main() -> None:
     long = crawl_for_ever.delay()
     told = sorted(app.AsyncResult(id).get(timeout=20) for id in ids)
     print("\n".join(told))
-    print("the long crawl is", long.state)
+    print("the long crawl has ended:", long.ready())
     long.cancel(terminate=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from duly import ConfigError, DecodeError
-from duly.celery import Celery, Task, states
+from duly.celery import Celery, Task, chain, chord, group, states
 from duly.celery.app import options
 from duly.celery.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry, TaskRevokedError
 from duly.celery.result import AsyncResult, EagerResult, result_from_tuple
@@ -289,3 +289,31 @@ def test_states_compare_by_how_far_they_are() -> None:
     assert states.state("PROGRESS") > states.state(states.STARTED)
     assert states.state(states.SUCCESS) >= states.state(states.SUCCESS) <= states.state(states.SUCCESS)
     assert set(states._OF_DULY) == {"unknown", *__import__("duly.job", fromlist=["x"]).STATE_NAMES}
+
+
+def test_canvas_with_celerys_options_and_results(world: World, app: Celery) -> None:
+    @app.task(acks_late=True)
+    def add(x: Any, y: Any) -> Any:
+        return x + y
+
+    @app.task
+    def total(numbers: Any) -> Any:
+        return sum(numbers)
+
+    seen: list[Any] = []
+
+    @app.task
+    def note(value: Any) -> None:
+        seen.append(value)
+
+    chained = chain(add.s(1, 2), add.s(3).set(retry=True, serializer="json")).apply_async()
+    counted = chord([add.s(i, i) for i in range(3)])(total.s())
+    linked = add.apply_async((1, 1), link=note.s(), add_to_parent=True)
+    many = group(add.s(i, 1) for i in range(3)).delay()
+    world.advance(2)
+    assert (chained.get(), chained.parent.get(), counted.get(), linked.get()) == (6, 3, 6, 2)
+    assert (many.get(), many.successful(), seen) == ([1, 2, 3], True, [2])
+    assert all(isinstance(each, AsyncResult) for each in (chained, chained.parent, counted, *many))
+    assert chained.state == "SUCCESS"
+    with pytest.raises(TypeError, match=r"connection=.* cannot be"):
+        chain(add.s(1, 2).set(connection="x"), add.s(3)).apply_async()

@@ -12,7 +12,7 @@ import pytest
 import duly.celery.resolving as resolving
 
 SUBMODULES = [
-    "app", "app.base", "app.control", "app.task", "contrib", "contrib.abortable", "contrib.testing",
+    "app", "app.base", "app.control", "app.task", "canvas", "contrib", "contrib.abortable", "contrib.testing",
     "contrib.testing.app", "contrib.testing.worker", "contrib.pytest", "exceptions", "result", "schedules", "signals",
     "states", "utils", "utils.log",
 ]  # fmt: skip

@@ -62,6 +62,7 @@ STARTED = [
     "called as a function: 4",
     "in its queue: 15",
     "by its route: 20",
+    "chained: 32",
     "a sum: 6",
     "refused or failed: TypeError",
     "not propagated: {} True False",
@@ -85,7 +86,7 @@ def test_getting_started_as_celery(tmp_path: Path) -> None:
         assert "adding 2 and 2" in log.read_text()
     assert run(place, "-m", "celeryconfig") == []
     listed = run(place, "-m", "celery", "-A", "proj", "jobs", "--json", **CELERY)
-    assert len(listed) == 5  # one was forgotten
+    assert len(listed) == 7  # one was forgotten
 
 
 def test_eta_demo(tmp_path: Path) -> None:
@@ -110,14 +111,14 @@ TOLD = [f"{reader}: {title}" for reader in ("ada", "grace") for title in ("Close
 def test_crawl_and_notify(tmp_path: Path) -> None:
     place = folder(tmp_path, "crawl_and_notify")
     with worker_run.worker(place, "-A", "duly_crawl", "worker", "-c", "2"):
-        assert run(place, "duly_crawl.py") == [*TOLD, "the long crawl is running"]
+        assert run(place, "duly_crawl.py") == [*TOLD, "the long crawl has ended: False"]
 
 
 def test_crawl_and_notify_as_celery(tmp_path: Path) -> None:
     place = folder(tmp_path, "crawl_and_notify")
     words = ("--as-celery", "-A", "celery_crawl", "worker", "-Q", "crawl_tasks,notify_tasks", "-c", "2")
     with worker_run.worker(place, *words):
-        assert run(place, "celery_crawl.py", **CELERY) == [*TOLD, "the long crawl is STARTED"]
+        assert run(place, "celery_crawl.py", **CELERY) == [*TOLD, "the long crawl has ended: False"]
 
 
 def webinars(place: Path, seconds: float) -> None:

@@ -7,6 +7,7 @@ print("2 + 2:", result.get(timeout=20))
 print("called as a function:", add(2, 2))
 print("in its queue:", mul.apply_async((3, 5), queue="low-priority").get(timeout=20))
 print("by its route:", mul.delay(4, 5).get(timeout=20))
+print("chained:", (add.s(2, 2) | mul.s(8)).apply_async().get(timeout=20))
 print("a sum:", xsum.delay([1, 2, 3]).get(timeout=20))
 
 try:

@@ -18,6 +18,18 @@ from __future__ import annotations
 from duly.celery.app import app_or_default, shared_task
 from duly.celery.app.base import Celery
 from duly.celery.app.task import Task
+from duly.celery.canvas import (
+    Signature,
+    chain,
+    chord,
+    chunks,
+    group,
+    maybe_signature,
+    signature,
+    subtask,
+    xmap,
+    xstarmap,
+)
 from duly.celery.resolving import install
 from duly.celery.utils import uuid
 from duly.shared import current_app, current_task
@@ -30,11 +42,21 @@ __version__ = "5.6.3"
 __all__ = [
     "VERSION",
     "Celery",
+    "Signature",
     "Task",
     "app_or_default",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "current_task",
+    "group",
     "install",
+    "maybe_signature",
     "shared_task",
+    "signature",
+    "subtask",
     "uuid",
+    "xmap",
+    "xstarmap",
 ]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import builtins
 
 from duly.errors import (
+    ChordError,
     ConfigError,
     DecodeError,
     DulyError,
     Ignore,
+    IncompleteStream,
     JobCancelled,
     Reject,
     RetriesExhausted,
@@ -77,10 +79,12 @@ __all__ = [
     "CPendingDeprecationWarning",
     "CeleryError",
     "CeleryWarning",
+    "ChordError",
     "DuplicateNodenameWarning",
     "FixupWarning",
     "Ignore",
     "ImproperlyConfigured",
+    "IncompleteStream",
     "InvalidTaskError",
     "MaxRetriesExceededError",
     "NotConfigured",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -13,6 +14,7 @@ from duly.app import Duly
 from duly.celery import states
 from duly.clock import from_micros
 from duly.codec import decode_value
+from duly.group_result import GroupResult, ResultSet
 from duly.job import Progress, Result, State
 from duly.shared import get_current_app
 
@@ -206,4 +208,10 @@ def _still_holds(found: Result) -> bool:
     return found.state in (State.RUNNING, State.CANCELLED)
 
 
-__all__ = ["AsyncResult", "EagerResult", "result_from_tuple"]
+@contextmanager
+def allow_join_result() -> Iterator[None]:
+    """For programs that wait for a result inside of a task, which is allowed here anyway."""
+    yield
+
+
+__all__ = ["AsyncResult", "EagerResult", "GroupResult", "ResultSet", "allow_join_result", "result_from_tuple"]

@@ -22,6 +22,7 @@ log = logging.getLogger("duly")
 _KEPT = "a job stays in the store until it has ended, and runs again if its worker dies"
 _PYDANTIC = "annotate arguments and results: dataclasses, TypedDicts, enums and msgspec Structs are read back as such"
 _NO_BROKER = "a call goes to the app's store; there is no connection or producer to choose"
+_HIDDEN = 'what is shown is what is stored; sensitive=("password",) at the task hides arguments'
 _CANVAS = "it is set by chains, groups and chords"
 
 TASK_SO_ANYWAY: dict[str, tuple[tuple[object, ...], str]] = {
@@ -64,8 +65,8 @@ CALL_REFUSED = {
     "connection": _NO_BROKER,
     "producer": _NO_BROKER,
     "publisher": _NO_BROKER,
-    "argsrepr": "what is shown of a job is what is stored; keep secrets out of arguments",
-    "kwargsrepr": "what is shown of a job is what is stored; keep secrets out of arguments",
+    "argsrepr": _HIDDEN,
+    "kwargsrepr": _HIDDEN,
     "mandatory": _NO_BROKER,
     "immediate": _NO_BROKER,
     "reply_to": "results are kept in the store",
