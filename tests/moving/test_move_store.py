@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.servers.redis import RedisServer
 
 from duly import store as stores
 from duly.job import Filter, Job, new_id
@@ -68,9 +69,21 @@ class Place:
         return collections.Counter(self.notes.read_text().split())
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path, f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db")
+@pytest.fixture(params=["sqlite-sqlite"])
+def place(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """FROM and TO, of the kinds that the parameter says."""
+    with ExitStack() as ends:
+        old, new = (
+            _url(kind, tmp_path / name, ends)
+            for kind, name in zip(request.param.split("-"), ("old", "new"), strict=True)
+        )
+        yield Place(tmp_path, old, new)
+
+
+def _url(kind: str, place: Path, ends: ExitStack) -> str:
+    if kind == "sqlite":
+        return f"sqlite:///{place}.db"
+    return ends.enter_context(RedisServer(place)).url()
 
 
 @pytest.fixture
@@ -80,6 +93,7 @@ def old(place: Place) -> Iterator[Store]:
     store.close()
 
 
+@pytest.mark.parametrize("place", ["sqlite-redis", "redis-sqlite"], indirect=True)
 def test_live_with_a_mover_that_is_killed_nothing_is_lost_or_doubled(place: Place, old: Store) -> None:
     with ExitStack() as ends:
         ends.enter_context(place.running(place.worker(place.old)))

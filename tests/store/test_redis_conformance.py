@@ -13,6 +13,7 @@ import duly.store
 from duly.clock import MICROS, Clock
 from duly.job import Filter
 from duly.store import Store
+from duly.store.redis import RedisStore
 from duly.testing.clock import ManualClock
 from duly.testing.conformance import StoreConformance
 
@@ -26,7 +27,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 class TestRedis(StoreConformance):
-    missing = frozenset({"moving"})
     server: RedisServer
 
     @pytest.fixture(autouse=True)
@@ -49,6 +49,9 @@ def prefix(place: Path) -> str:
 
 def with_all_gone(store: Store, clock: ManualClock) -> None:
     """Take back all that was set, end every job, and delete what has ended."""
+    assert isinstance(store, RedisStore)
+    store.moves.end_move()
+    store.moves.release(store.moves.in_transit(100))
     for schedule in store.schedules():
         if schedule.owner is None:
             store.remove_schedule(schedule.name)

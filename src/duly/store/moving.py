@@ -184,6 +184,13 @@ def unchanged(parcels: Sequence[Parcel], read: Callable[[Sequence[str]], Parcel]
     return [parcel == (read(parcel.ids) if parcel.gates else now.get(parcel.ids[0])) for parcel in parcels]
 
 
+def moved_text(place: str) -> str:
+    """What StoreMoved says."""
+    return (
+        f"this store was moved to {place} and takes no jobs any more; set the app's store (or DULY_STORE) to that one"
+    )
+
+
 def refuse_other(moving: Moving | None, to: str) -> bool:
     """Whether the move to this place is on already. Raises ConfigError if one to another place is."""
     if moving is not None and moving.to != to:

@@ -41,6 +41,7 @@ from duly.job import (
 from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
 from duly.store.contract import Channel, Listener, Order
 from duly.store.redis import examining, looking, managing, messaging, recurring, storing, syncing, workers
+from duly.store.redis.moving import Moves
 from duly.store.redis.packing import blob, ref_of, token_of
 from duly.store.redis.running import Running
 from duly.store.redis.server import Server
@@ -230,16 +231,22 @@ class RedisStore:
         return recurring.schedules(self._server, names)
 
     def due_schedules(self, until: int) -> list[Schedule]:
-        return recurring.due(self._server, until)
+        return [] if self.moves.moving() else recurring.due(self._server, until)
 
     def next_schedule(self) -> int | None:
-        return recurring.next_schedule(self._server)
+        return None if self.moves.moving() else recurring.next_schedule(self._server)
 
     def occur(self, advances: Sequence[Advance]) -> list[int | None]:
         return recurring.occur(self._server, advances)
 
     def occurrences(self, name: str, limit: int = 100) -> list[Occurrence]:
         return recurring.occurrences(self._server, name, limit)
+
+    # -- moving ----------------------------------------------------------------------------------
+
+    @property
+    def moves(self) -> Moves:
+        return Moves(self._server, self._names)
 
     # -- looking ---------------------------------------------------------------------------------
 

@@ -242,3 +242,45 @@ def _texts(packed: bytes, at: int, lengths: list[int]) -> Iterator[bytes | None]
         else:
             yield packed[at : at + length - 1]
             at += length - 1
+
+
+# -- from what another store has (moving.py) -------------------------------------------------------
+
+
+def packed_body(job: JobView, held: bool) -> bytes:
+    """The body of a job that was stored elsewhere; ``held``: no gate has let it through."""
+    plain = Job(
+        id=job.id, task=job.task, due=job.due, args=job.args, queue=job.queue, priority=job.priority,
+        expires=job.expires, key=job.key, headers=job.headers, options=job.options, flags=job.flags,
+        limit_key=job.limit_key, after=job.after, gates=job.gates,
+    )  # fmt: skip
+    body = body_of(plain, job.created)
+    return body if held else bytes([body[0] & ~HELD]) + body[1:]
+
+
+def packed_state(job: JobView) -> bytes | None:
+    """Its state; None if it was never reserved and waits. No worker of this store has run it."""
+    if job.state == State.WAITING and not job.attempt:
+        return None
+    marks = KEYED * (job.key is not None) + MEMBER * bool(job.gates)
+    texts = (job.result, job.error, job.progress, job.log)
+    return _STATE.pack(
+        job.state, job.attempt, job.retries, job.lost, 0, marks, 0, 0, _NO_TOKEN, job.started or 0, job.finished or 0,
+        *map(_length, texts),
+    ) + b"".join(text or b"" for text in texts)  # fmt: skip
+
+
+def packed_attempt(attempt: Attempt) -> bytes:
+    kind = Kind[attempt.outcome.upper()]
+    texts = (attempt.error, attempt.log)
+    times = (attempt.started or 0, attempt.finished or 0)
+    return _ATTEMPT.pack(kind, attempt.attempt, 0, 0, *times, *map(_length, texts)) + b"".join(
+        text or b"" for text in texts
+    )
+
+
+def _length(text: bytes | None) -> int:
+    return 0 if text is None else len(text) + 1
+
+
+_NO_TOKEN = b"0" * 16

@@ -28,8 +28,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from duly.clock import SYSTEM, Clock
-from duly.errors import StoreError, StoreTooNew, StoreUnavailable
+from duly.errors import StoreError, StoreMoved, StoreTooNew, StoreUnavailable
 from duly.forks import living
+from duly.store.moving import moved_text
 from duly.store.redis.packing import arguments
 from duly.store.redis.scripts import Script, script
 from duly.store.redis.server_clock import ServerClock
@@ -169,6 +170,8 @@ class Server:
             self._drop()  # the name may lead to another server by now
             self._elsewhere = None
             return _Again(f"{where}not now ({said})")
+        if word == "DULYMOVED":
+            return StoreMoved(moved_text(said.removeprefix("DULYMOVED ")))
         if word in ("NOAUTH", "NOPERM", "WRONGPASS"):
             return StoreError(f"{where}{said}; name a user who may in the store's URL: redis://USER:PASSWORD@HOST")
         if word in _REFUSED:

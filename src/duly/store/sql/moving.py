@@ -11,7 +11,17 @@ from typing import Any
 
 from duly.errors import StoreMoved
 from duly.job import Attempt, JobView, Kind, Occurrence, State
-from duly.store.moving import Membership, Moving, Parcel, Record, Wanted, pack_from, refuse_other, unchanged
+from duly.store.moving import (
+    Membership,
+    Moving,
+    Parcel,
+    Record,
+    Wanted,
+    moved_text,
+    pack_from,
+    refuse_other,
+    unchanged,
+)
 from duly.store.sql import looking, rules
 from duly.store.sql.db import Database, Db, Row
 from duly.store.sql.deleting import delete
@@ -110,12 +120,6 @@ def check_open(db: Db) -> None:
     row = db.run("sealed").fetchone()
     if row:
         raise StoreMoved(moved_text(row[0]))
-
-
-def moved_text(place: str) -> str:
-    return (
-        f"this store was moved to {place} and takes no jobs any more; set the app's store (or DULY_STORE) to that one"
-    )
 
 
 def _moving(db: Db) -> Moving | None:

@@ -1,8 +1,11 @@
--- include: keys records levels jobs refs store deleting gates
+-- include: keys records levels jobs refs store deleting gates moving
 -- Store jobs that have keys, or are a canvas. A = {gates: id and size of each, jobs, whether this is a repetition}. Answers
 -- {now, for each job: 1 stored, 0 its id was there, or the id of the holder of its key}; or {now, false, "key", key,
 -- holder} if a job with on_conflict "error" meets one, {now, false, "gate", id} if a job names a gate that is nowhere:
 -- then nothing is stored.
+
+local to = moved_to()
+if to then return refusal(to) end
 
 local gates, jobs, repeated = A[1], A[2], A[3]
 

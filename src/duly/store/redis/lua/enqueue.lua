@@ -1,7 +1,10 @@
--- include: keys levels refs
+-- include: keys levels refs moving
 -- Store plain jobs: no keys, no gates. A = {ids, levels, bodies (blobs), whether this is a repetition}; each level: queue,
 -- priority, and place and due of each job. Answers {now, for each: 1 stored, 0 its id was
 -- there}.
+
+local to = moved_to()
+if to then return refusal(to) end
 
 local ids, levels, bodies, repeated = A[1], A[2], A[3], A[4]
 

@@ -56,6 +56,7 @@ local function reserve()
     local rules = {limits = {}, paused = {}, any = false}
     if redis.call('EXISTS', key('rules'), key('opens')) > 0 then
         rules = load_rules()
+        if rules.moving then return false end
         open_lanes(rules)
     end
     local aside, fetch = 0, want

@@ -49,6 +49,10 @@
 --   occurrences:NAME     zset by nominal    members: made, a space, job id
 --   occurrence-of        hash job id: MessagePack (schedule, nominal)
 --   synced:NAMESPACE     hash key: MessagePack (job id, due as it was last wanted)
+--   wanted-of            hash job id: MessagePack (namespace, key)
+-- Moving to another store
+--   moving               MessagePack (where to, since, whether it is sealed)
+--   transit              set ref            what came from another store and was not let go yet
 -- Statistics and the rest
 --   roll:MINUTE          hash               "n" and "t" .. MessagePack (queue, task, outcome, measure, bucket)
 --   minutes              zset               the minutes that have a roll

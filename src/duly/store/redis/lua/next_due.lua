@@ -2,7 +2,9 @@
 -- The earliest due of what waits in some queues. A = {queues}. Answers {now, due or false}.
 
 local packed = redis.call('GET', key('rules'))
-local paused = packed and cmsgpack.unpack(packed).paused or {}
+local rules = packed and cmsgpack.unpack(packed) or {paused = {}}
+if rules.moving then return {now, false} end
+local paused = rules.paused
 local names, queues, earliest = {}, {}, nil
 
 local function at_most(instant)

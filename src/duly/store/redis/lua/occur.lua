@@ -1,7 +1,10 @@
--- include: keys levels refs store
+-- include: keys levels refs store moving
 -- Take schedules forward. A = {advances}; each: name, revision, next as seen or false, next or false, last or false,
 -- occurrences: nominal and job (as in store.lua) of each. Answers {now, for each how many jobs were stored, or -1 if the
 -- schedule is no longer as it was seen}.
+
+local to = moved_to()
+if to then return refusal(to) end
 
 local answers = {}
 

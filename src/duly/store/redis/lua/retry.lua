@@ -1,5 +1,8 @@
--- include: keys records levels jobs refs store deleting gates filter picking
+-- include: keys records levels jobs refs store deleting gates filter picking moving
 -- Put what has ended back to waiting, due now. A as in picking.lua. Answers {now, answers}.
+
+local to = moved_to()
+if to then return refusal(to) end
 
 local answers = pick(function(ref, body, s)
     if s.state < SUCCEEDED then return 'too late' end

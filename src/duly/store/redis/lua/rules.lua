@@ -20,7 +20,8 @@ local function rules_changed()
     for _, packed in ipairs(schedules) do
         if cmsgpack.unpack(packed)[6] ~= 'allow' then rules.exclusive, rules.any = true, true end
     end
-    if rules.any or #pauses > 0 then
+    rules.moving = redis.call('EXISTS', key('moving')) == 1
+    if rules.any or #pauses > 0 or rules.moving then
         redis.call('SET', key('rules'), cmsgpack.pack(rules))
     else
         redis.call('DEL', key('rules'))
