@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
 from duly import store as stores
@@ -83,7 +84,8 @@ def place(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
 def _url(kind: str, place: Path, ends: ExitStack) -> str:
     if kind == "sqlite":
         return f"sqlite:///{place}.db"
-    return ends.enter_context(RedisServer(place)).url()
+    server = RedisServer(place) if kind == "redis" else PostgresServer(place)
+    return ends.enter_context(server).url()
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def old(place: Place) -> Iterator[Store]:
     store.close()
 
 
-@pytest.mark.parametrize("place", ["sqlite-redis", "redis-sqlite"], indirect=True)
+@pytest.mark.parametrize("place", ["sqlite-postgres", "postgres-redis"], indirect=True)
 def test_live_with_a_mover_that_is_killed_nothing_is_lost_or_doubled(place: Place, old: Store) -> None:
     with ExitStack() as ends:
         ends.enter_context(place.running(place.worker(place.old)))

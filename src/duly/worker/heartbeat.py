@@ -62,7 +62,8 @@ class Heartbeat:
     def close(self) -> None:
         self._closed = True
         self._wake.set()
-        self._thread.join(timeout=1)
+        if self._thread.ident is not None:  # what went wrong may have come before the start
+            self._thread.join(timeout=1)
 
     def _run(self) -> None:
         while not self._closed:

@@ -70,7 +70,8 @@ class Maintenance:
 
     def close(self) -> None:
         self._closed.set()
-        self._thread.join(timeout=1)
+        if self._thread.ident is not None:  # what went wrong may have come before the start
+            self._thread.join(timeout=1)
 
     def _run(self) -> None:
         next_prune, next_tick = 0.0, 0.0

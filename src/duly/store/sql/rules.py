@@ -88,7 +88,7 @@ def unset_limit(db: Db, scope: str, name: str) -> bool:
 
 def declare(db: Db, names: Sequence[str], limits: Sequence[Limit]) -> None:
     """What an app's code says of its tasks ``names``, in place of what it said before."""
-    before = db.run("declared", (_encode(list(names)).decode(),)).fetchall()
+    before = db.run("declared", (db.array(names),)).fetchall()
     after = [(limit.scope, limit.name, _encode(limit)) for limit in limits]
     if sorted(before) == sorted(after):
         return
