@@ -30,7 +30,7 @@ from duly.group_result import GroupResult
 from duly.job import Answer, Change, Filter, Flag, Job, Page, Result, Schedule
 from duly.making import default_name, fit_task, make_task
 from duly.messages import OnLate
-from duly.moving import follow
+from duly.moving import Elsewhere
 from duly.periodic import Periodic, PeriodicOptions, Schedules
 from duly.result import AsyncResult, EagerResult
 from duly.signature import Signature, signature
@@ -122,6 +122,7 @@ class Duly(Finalizable, Configurable):
         self._lock = threading.RLock()  # a signal handler may call while the store is being opened
         self._store: Store | None = None
         self.client = Client(lambda: self.store)
+        self._elsewhere = Elsewhere()
         self.watcher = Watcher(lambda: self.store, self.results, clock)
         shared.announce(self, self._as_current)
 
@@ -161,6 +162,7 @@ class Duly(Finalizable, Configurable):
         """Let go of the store and end the threads that serve it; the next call opens it again."""
         self.client.close()
         self.watcher.close()
+        self._elsewhere.close()
         with self._lock:
             store, self._store = self._store, None
         if store is not None:
@@ -386,7 +388,7 @@ class Duly(Finalizable, Configurable):
         """What became of these jobs; None for an unknown one. A job that was moved to another store is looked for
         there."""
         found = self.store.results(ids)
-        return found if None not in found else follow(self.store, ids, found)
+        return found if None not in found else self._elsewhere.results(self.store, ids, found)
 
     def cancel(self, which: str | Filter, terminate: bool = False) -> list[Answer]:
         """Cancel one job, by id, or all that a Filter names; each answers (see ``duly.job.Verdict``)."""
@@ -440,6 +442,7 @@ def _after_fork() -> None:
     """A thread of the parent may have been opening its store; in the child nobody would ever let go of the lock."""
     for app in living(shared.apps):
         app._lock = threading.RLock()
+        app._elsewhere = Elsewhere()
 
 
 os.register_at_fork(after_in_child=_after_fork)

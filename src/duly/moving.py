@@ -11,6 +11,7 @@ The steps of one parcel, and why none is lost or doubled by whoever dies in betw
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from urllib.parse import urlsplit, urlunsplit
@@ -121,22 +122,38 @@ class Mover:
                 self.new.pause_schedule(schedule.name)
 
 
-def follow(store: Store, ids: Sequence[str], found: list[Result | None]) -> list[Result | None]:
-    """``found``, with those that are None looked for in the store that this one was moved to, if it was.
+class Elsewhere:
+    """The store to which an app's own was moved, once somebody asks for a job that is not in the app's any more."""
 
-    Raises StoreError if that store cannot be asked: a job that was moved is not unknown.
-    """
-    moves = moves_of(store)
-    moving = None if moves is None else moves.moving()
-    if moving is None:
-        return found
-    missing = [id for id, result in zip(ids, found, strict=True) if result is None]
-    there = stores.open(moving.to, create=False)
-    try:
+    def __init__(self) -> None:
+        self._there: Store | None = None
+        self._lock = threading.Lock()
+
+    def results(self, store: Store, ids: Sequence[str], found: list[Result | None]) -> list[Result | None]:
+        """``found`` in ``store``, with those that are None looked for where it was moved, if it was.
+
+        Raises StoreError if that store cannot be asked: a job that was moved is not unknown.
+        """
+        moves = moves_of(store)
+        moving = None if moves is None else moves.moving()
+        if moving is None:
+            return found
+        missing = [id for id, result in zip(ids, found, strict=True) if result is None]
+        there = self._open(moving.to)
         elsewhere = dict(zip(missing, there.results(missing), strict=True))
-    finally:
-        there.close()
-    return [elsewhere.get(id) if result is None else result for id, result in zip(ids, found, strict=True)]
+        return [elsewhere.get(id) if result is None else result for id, result in zip(ids, found, strict=True)]
+
+    def close(self) -> None:
+        with self._lock:
+            there, self._there = self._there, None
+        if there is not None:
+            there.close()
+
+    def _open(self, url: str) -> Store:
+        with self._lock:
+            if self._there is None or without_password(self._there.url) != url:
+                self._there = stores.open(url, create=False)
+            return self._there
 
 
 def move_back(old: Store) -> Moving | None:

@@ -45,14 +45,19 @@ class ServerClock:
 
     def now(self) -> int:
         """The server's clock, in µs. Raises StoreError if it has to be asked and does not answer."""
+        self._hear(_STALE)
+        assert self._bounds is not None
+        return int(self._host.monotonic() * MICROS) + max(self._bounds[1], self._bounds[2])
+
+    def freshen(self) -> None:
+        """Ask now if ``now`` may have to soon: for who begins a transaction, in the middle of which nobody can."""
+        self._hear(_STALE / 2)
+
+    def _hear(self, patience: float) -> None:
+        """Ask, if the server has said nothing for so many seconds."""
         mono = self._host.monotonic()
-        bounds = self._bounds
-        if bounds is None or mono - self._heard > _STALE or self._jumped(mono):
+        if self._bounds is None or mono - self._heard > patience or self._jumped(mono):
             self.told(self._ask())
-            mono = self._host.monotonic()
-            bounds = self._bounds
-        assert bounds is not None
-        return int(mono * MICROS) + max(bounds[1], bounds[2])
 
     def _jumped(self, mono: float) -> bool:
         return abs(self._host.now() / MICROS - mono - self._wall) > _JUMP

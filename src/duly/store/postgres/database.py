@@ -78,9 +78,11 @@ class Database:
             connection.execute("COMMIT")
             return answer
 
+        self.clock.freshen()
         return self._try(transaction, bounded=False)
 
     def peek(self, look: Callable[[Session], T]) -> T:
+        self.clock.freshen()
         return self._try(lambda connection: look(Session(connection, self.statements)), bounded=False)
 
     def call(self, name: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
