@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -105,6 +106,21 @@ def test_a_pid_that_is_somebody_elses_by_now_is_known_as_stale(tmp_path: Path) -
     assert not file.exists()
 
 
+def test_a_file_that_is_removed_while_it_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its holder leaves between our opening it and our locking it: the lock would be on a file without a name."""
+    path, lockf = str(tmp_path / "x.pid"), fcntl.lockf
+    removals = iter([os.unlink])
+
+    def locked(*given: int) -> None:
+        lockf(*given)
+        for unlink in removals:
+            unlink(path)
+
+    monkeypatch.setattr(fcntl, "lockf", locked)
+    with PidFile(path):
+        assert (tmp_path / "x.pid").read_text() == f"{os.getpid()}\n"
+
+
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
@@ -114,8 +130,6 @@ def test_a_pid_that_is_somebody_elses_by_now_is_known_as_stale(tmp_path: Path) -
         (["-A", "shop", "--config", "nonesuch"], "there is no module 'nonesuch'"),
         (["-A", "shop", "-I", "nonesuch"], "no module 'nonesuch'"),
         (["-A", "shop", "--autoscale", "3", "-P", "thread"], "a thread pool has a fixed size"),
-        (["-A", "shop", "--", "worker.lease"], "expected NAME=VALUE"),
-        (["-A", "shop", "--", "worker.leese=3"], "did you mean 'worker_lease'"),
     ],
 )
 def test_what_does_not_start_says_why_where_it_was_started(shop: Duly, words: list[str], wanted: str) -> None:
@@ -139,6 +153,9 @@ def test_what_does_not_start_says_why_where_it_was_started(shop: Duly, words: li
         (["--autoscale", "3", "-c", "3"], "give -c or --autoscale"),
         (["--scheduler", "x"], "--scheduler is Celery's and not here: schedules are in the store"),
         (["--without-heartbeat"], "the heartbeat is the worker's lease"),
+        (["-Q", "a", "b"], "setting 'b': expected NAME=VALUE"),
+        (["--", "worker.leese=3"], "did you mean 'worker_lease'"),
+        (["--", "worker.lease=soon"], "setting worker_lease = 'soon': expected a number of seconds"),
     ],
 )
 def test_what_is_wrong_with_the_words(within: Duly, words: list[str], wanted: str) -> None:

@@ -27,8 +27,8 @@ class PidFile:
 
     def __enter__(self) -> PidFile:
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not self._take():  # its last holder left and removed it just now: once more
+                os.close(self._file)
             os.ftruncate(self._file, 0)
             os.write(self._file, f"{os.getpid()}\n".encode())
         except BlockingIOError:
@@ -39,6 +39,15 @@ class PidFile:
         except OSError as error:
             raise click.ClickException(f"pid file {self.path}: {error.strerror}") from None
         return self
+
+    def _take(self) -> bool:
+        """Open and lock; False if what is locked is not the file of that name any more."""
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            return os.path.samestat(os.fstat(self._file), os.stat(self.path))
+        except FileNotFoundError:
+            return False
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
         with contextlib.suppress(OSError):

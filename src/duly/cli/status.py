@@ -57,6 +57,8 @@ def status(session: Session, destination: list[str] | None, as_json: bool, live:
     if live:
         if as_json:
             raise click.UsageError("--watch has no JSON form; for that: duly status --json, as often as you like")
+        if destination:
+            raise click.UsageError("--watch shows every worker; leave out --destination")
         from duly.cli.watch import watch
 
         watch(session)

@@ -123,7 +123,7 @@ def worker(
     if given["autoscale"] and given["concurrency"]:
         raise click.UsageError("give -c or --autoscale, not both")
     session.include += _names(include)
-    session.settings += settings
+    session.settings += _checked(settings)
     name = _name(name)
     background = Background(
         session,
@@ -146,6 +146,17 @@ def worker(
     with background.begin():
         status = supervisor.run(options, on_ready=_greeter(session, background))
     session.leave(status)
+
+
+def _checked(settings: tuple[str, ...]) -> tuple[str, ...]:
+    """What is wrong with NAME=VALUE is told before anything is started. Raises ConfigError."""
+    from duly.config import Settings
+    from duly.configuring import Configurable
+
+    scratch = Configurable()
+    scratch.conf = Settings()
+    scratch.config_from_cmdline(settings)
+    return settings
 
 
 def _own(pool: str) -> str:
