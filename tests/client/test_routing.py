@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -315,3 +316,44 @@ def test_routes_that_look_at_names_cost_a_call_nothing(shop: Duly, monkeypatch: 
     monkeypatch.setattr("duly.routing.Routing.route", lambda *_: pytest.fail("asked again"))
     monkeypatch.setattr("duly.routing.Routing.destination", lambda *_: pytest.fail("looked up again"))
     assert queue_of(shop, read.delay()) == "feeds"
+
+
+def test_a_configuration_written_for_celery(tmp_path: Path) -> None:
+    """Queues of kombu's names, a list of routers, names of old: as its guide to routing has them."""
+    from duly.celery import Celery
+    from duly.celery.kombu import Exchange as KombuExchange
+    from duly.celery.kombu import Queue as KombuQueue
+
+    app = Celery("proj", broker="redis://localhost", store=f"sqlite:///{tmp_path}/jobs.db")
+    app.config_from_object(
+        {
+            "CELERY_DEFAULT_QUEUE": "default",
+            "CELERY_QUEUES": (
+                KombuQueue("default", routing_key="task.#"),
+                KombuQueue("crawl_tasks", routing_key="crawl.#"),
+                KombuQueue("notify_tasks", KombuExchange("notify", type="direct"), routing_key="now"),
+            ),
+            "task_default_exchange": "tasks",
+            "task_default_exchange_type": "topic",
+            "task_default_routing_key": "task.default",
+            "CELERY_ROUTES": (
+                [
+                    ("proj.crawl", {"queue": "crawl_tasks", "routing_key": "crawl.page"}),
+                    (re.compile(r"proj\.(notify|push)"), {"exchange": "notify", "routing_key": "now", "priority": 5}),
+                ],
+            ),
+            "worker_prefetch_multiplier": 1,
+        }
+    )
+
+    @app.task(name="proj.push")
+    def push() -> None: ...
+
+    assert [goes(app, name) for name in ("proj.crawl", "proj.push", "proj.other")] == [
+        "crawl_tasks",
+        "notify_tasks",
+        "default",
+    ]
+    assert queue_of(app, push.apply_async(routing_key="crawl.x")) == "crawl_tasks"
+    assert app.routing.served == ("default", "crawl_tasks", "notify_tasks")
+    app.close()
