@@ -73,6 +73,7 @@ def worker_options(verb: F) -> F:
         click.option("-n", "--hostname", "--name", "name", metavar="NAME", help="The worker's name on this host."),
         click.option("-I", "--include", multiple=True, metavar="MODULES", help="More modules of tasks."),
         click.option("-l", "--loglevel", default="WARNING", callback=level, metavar="LEVEL", help="DEBUG to ERROR."),
+        click.option("--logformat", type=click.Choice(["text", "json"]), default="text", help="Log as that."),
         click.option("--time-limit", callback=_span, metavar="SPAN", help="Kill tasks that run longer: 90, 10m."),
         click.option("--soft-time-limit", callback=_span, metavar="SPAN", help="Ask tasks that run longer to stop."),
         click.option("--max-tasks-per-child", type=Whole(1), metavar="N", help="Replace an executor after N jobs."),

@@ -101,6 +101,7 @@ class Crew:
             loglevel=self._options.loglevel,
             logfile=self._options.logfile_of(slot + 1),
             label=f"{label}/{slot + 1}",
+            logformat=self._options.logformat,
             overrides=self._options.overrides,
         )
         child = Child(slot, next(self._generations), self._mark, load, self._clock.monotonic())

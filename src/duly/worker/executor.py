@@ -111,7 +111,7 @@ class Executor:
     def _import_app(self, load: Load) -> Duly | None:
         """The app, after hello; None if it cannot be loaded, which the supervisor is told."""
         try:
-            logs.configure(load.loglevel, load.logfile, load.label)
+            logs.configure(load.loglevel, load.logfile, load.label, load.logformat)
             os.chdir(load.workdir)
             app = load_app(load.app, load.store, load.overrides)
             announce.logging_is_set_up(load)

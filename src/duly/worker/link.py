@@ -28,6 +28,7 @@ import msgspec
 from duly.job import Limit, Schedule
 from duly.messages import TimeLimit
 from duly.overrides import NO_OVERRIDES, Overrides
+from duly.worker.logs import LogFormat
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load", tag_field="say"):
@@ -39,6 +40,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load", tag_field="say
     loglevel: str
     logfile: str | None
     label: str  # "worker/1", for the log
+    logformat: LogFormat = "text"
     overrides: Overrides = NO_OVERRIDES
 
 

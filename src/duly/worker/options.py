@@ -14,6 +14,7 @@ from duly.errors import ConfigError
 from duly.overrides import NO_OVERRIDES, Overrides
 from duly.worker import filenames
 from duly.worker.link import Hello
+from duly.worker.logs import LogFormat
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     pool: str | None = None  # process, thread or async
     loglevel: str = "WARNING"
     logfile: str | None = None  # in which %n%I and the like stand for names (filenames.py); None: standard error
+    logformat: LogFormat = "text"
     soft_time_limit: float | None = None  # seconds; for tasks that have none of their own
     time_limit: float | None = None  # seconds; likewise
     max_tasks_per_child: int | None = None

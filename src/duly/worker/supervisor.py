@@ -83,7 +83,8 @@ class Supervisor:
         self._next_watchdog = 0.0
 
     def run(self) -> int:
-        logs.configure(self._options.loglevel, self._options.logfile_of(0), self._name or "worker")
+        told = self._options
+        logs.configure(told.loglevel, told.logfile_of(0), self._name or "worker", told.logformat)
         _enter(self._options.workdir)
         _, lifeline = guardian.start(f"{proctree.WORKER_MARK}={self._mark}")
         previous = self._take_signals()
