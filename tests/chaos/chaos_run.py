@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 POOLS = ("process", "thread", "async")
 MANNERS = ("threads", "bulk", "loop")
 _PATH = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-LIVE = ("scheduled", "queued", "retrying", "running")
+LIVE = ("scheduled", "held", "queued", "retrying", "running")
 
 
 class Worker:
@@ -74,6 +74,8 @@ class Run:
     2. ``check`` reads the log and the store.
     3. ``close`` ends what is left, and removes the folder if asked to.
     """
+
+    tasks = "chaos_tasks"  # the module of the workers' app
 
     def __init__(self, seed: int, kind: str = "sqlite") -> None:
         """``kind``: one of ``chaos_places.PLACES``."""
@@ -121,7 +123,7 @@ class Run:
 
     def start_worker(self, pool: str, lease: float) -> Worker:
         """A worker with two slots; ``lease`` in seconds."""
-        command = ["-m", "duly", "-A", "chaos_tasks", "--store", self.url, "worker", "-l", "INFO"]
+        command = ["-m", "duly", "-A", self.tasks, "--store", self.url, "worker", "-l", "INFO"]
         command += ["--pool", pool, "-c", "2", "--lease", f"{lease}s"]
         self.workers.append(Worker(self.start("worker", command), pool, lease))
         return self.workers[-1]

@@ -1,0 +1,26 @@
+"""No step of a canvas is dropped or doubled, whatever is killed. DULY_CHAOS_SECONDS and DULY_CHAOS_SEED as for
+``test_chaos.py``."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from canvas_storm import Storm
+
+SECONDS = float(os.environ.get("DULY_CHAOS_SECONDS", "6"))
+SEED = int(os.environ.get("DULY_CHAOS_SEED", "5"))
+
+
+@pytest.mark.timeout(SECONDS * 3 + 150)
+def test_canvases_in_a_storm(reports: list[str]) -> None:
+    run = Storm(SEED)
+    wrong = ["it did not come to its end"]
+    try:
+        run.play(SECONDS)
+        wrong, line = run.verdict()
+        assert not wrong, "\n".join([f"seed {SEED}, folder {run.folder}: {line}", *wrong])
+        assert run.kills > 5, line
+        reports.append(f"canvases, seed {SEED}, {SECONDS:g} s: {line}")
+    finally:
+        run.close(bool(wrong))
