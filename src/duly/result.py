@@ -125,7 +125,7 @@ class AsyncResult(Generic[R]):
             return []
         after = [one for gate, _ in found.gates for one in _everything(self._app.store, Filter(after=gate))]
         wanted = [one for one in after if not (one.held and one.flags & Flag.ON_FAILURE)]
-        return [self._app.result_type(one.id, self._app) for one in wanted]
+        return [self._app.result_type(one.id, self._app) for one in reversed(wanted)]  # oldest first
 
     @property
     def root_id(self) -> str:
