@@ -7,20 +7,22 @@ import os
 
 import pytest
 from canvas_storm import Storm
+from chaos_places import PLACES
 
 SECONDS = float(os.environ.get("DULY_CHAOS_SECONDS", "6"))
 SEED = int(os.environ.get("DULY_CHAOS_SEED", "5"))
 
 
 @pytest.mark.timeout(SECONDS * 3 + 150)
-def test_canvases_in_a_storm(reports: list[str]) -> None:
-    run = Storm(SEED)
+@pytest.mark.parametrize("kind", PLACES)
+def test_canvases_in_a_storm(reports: list[str], kind: str) -> None:
+    run = Storm(SEED, kind)
     wrong = ["it did not come to its end"]
     try:
         run.play(SECONDS)
         wrong, line = run.verdict()
-        assert not wrong, "\n".join([f"seed {SEED}, folder {run.folder}: {line}", *wrong])
+        assert not wrong, "\n".join([f"{kind}, seed {SEED}, folder {run.folder}: {line}", *wrong])
         assert run.kills > 5, line
-        reports.append(f"canvases, seed {SEED}, {SECONDS:g} s: {line}")
+        reports.append(f"canvases on {kind}, seed {SEED}, {SECONDS:g} s: {line}")
     finally:
         run.close(bool(wrong))
