@@ -61,14 +61,12 @@ class Decorator(Protocol):
 
 
 class BoundDecorator(Protocol):
-    """``@app.task(bind=True, ...)``: the first parameter is the task itself."""
+    """``@app.task(bind=True, ...)``: the first parameter is the task itself, a Task or of its ``base``."""
 
     @overload
-    def __call__(
-        self, fn: Callable[Concatenate[Task[..., Any], P], Coroutine[Any, Any, R]], /
-    ) -> AsyncTask[P, R]: ...
+    def __call__(self, fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
-    def __call__(self, fn: Callable[Concatenate[Task[..., Any], P], R], /) -> Task[P, R]: ...
+    def __call__(self, fn: Callable[Concatenate[Any, P], R], /) -> Task[P, R]: ...
 
 
 class Duly(Finalizable, Configurable):

@@ -96,6 +96,8 @@ def add(x, y):
     return x + y
 
 if __name__ == "__main__":
+    if "tasks" in sys.argv:
+        app.start()
     print(add.delay(2, 2).status, sys.argv, __file__)
 """
 
@@ -108,6 +110,10 @@ def test_a_program_is_run_as_it_is(tmp_path: Path) -> None:
     assert "are not in its broker pyamqp://guest@localhost//" in done.stderr
     done = python(tmp_path, "", "prog.py", DULY_AS_CELERY="1")
     assert done.returncode == 0, done.stderr
+    started = python(tmp_path, "", "prog.py", "tasks", DULY_AS_CELERY="1")
+    assert started.stdout.startswith("prog.add"), started.stderr
+    started = python(tmp_path, "", "-m", "prog", "tasks", DULY_AS_CELERY="1")
+    assert started.stdout.startswith("prog.add"), started.stderr
     listed = python(tmp_path, "", "-m", "duly", "--as-celery", "-A", "prog", "jobs", "--json")
     assert '"task":"prog.add"' in listed.stdout, listed.stderr
     listed = python(tmp_path, "", "-m", "duly", "-A", "prog", "jobs", "--json", DULY_AS_CELERY="1")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-from duly.app import Duly
+from duly import task as core
+from duly.app import BoundDecorator, Decorator, Duly
 from duly.celery.app.base import Celery
 from duly.celery.app.task import Task
 from duly.shared import get_current_app, provide_default, share
+from duly.task import AsyncTask
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _default: Celery | None = None
 
@@ -25,6 +31,14 @@ def app_or_default(app: Duly | None = None) -> Duly:
     return get_current_app() if app is None else app
 
 
+@overload
+def shared_task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+@overload
+def shared_task(fn: Callable[P, R], /) -> core.Task[P, R]: ...
+@overload
+def shared_task(*, bind: Literal[True], **options: Any) -> BoundDecorator: ...
+@overload
+def shared_task(*, bind: Literal[False] = False, **options: Any) -> Decorator: ...
 def shared_task(*args: Any, **options: Any) -> Any:
     """``@app.task`` for every app there is and will be, with Celery's options; duly's own apps have it, too."""
     decorate = share(options, Task)

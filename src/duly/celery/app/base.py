@@ -7,12 +7,13 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from types import FrameType, ModuleType, TracebackType
+from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
-from duly.app import Duly
+from duly import task as core
+from duly.app import BoundDecorator, Decorator, Duly
 from duly.celery.app import options as words
 from duly.celery.app.control import Control
 from duly.celery.app.task import Task
@@ -22,8 +23,12 @@ from duly.errors import ConfigError
 from duly.job import Job
 from duly.request import Request, current
 from duly.store.contract import Store
+from duly.task import AsyncTask
 
 log = logging.getLogger("duly")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _PARTS = {
     "amqp": "there is no broker to declare queues at; app.conf.task_queues and task_routes say where calls go",
@@ -111,6 +116,18 @@ class Celery(Duly):
     ) -> None:
         self.close()
 
+    @overload
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> core.Task[P, R]: ...
+    @overload
+    def task(self, *, bind: Literal[True], **options: Any) -> BoundDecorator: ...
+    @overload
+    def task(self, *, bind: Literal[False] = False, **options: Any) -> Decorator: ...
+    def task(self, *args: Any, **options: Any) -> Any:
+        """Register a function as a task, with Celery's options (docs/from-celery.md). Raises ConfigError."""
+        return super().task(*args, **options)
+
     @property
     def Task(self) -> type[Task[..., Any]]:  # noqa: N802 - Celery's name
         """The class of this app's tasks; may be set before they are declared."""
@@ -178,8 +195,7 @@ class Celery(Duly):
         for name, module in list(sys.modules.items()):
             for attribute, value in list(vars(module).items()) if module is not None else ():
                 if value is self and not name.startswith("duly"):
-                    file = getattr(module, "__file__", None)
-                    return f"{Path(file).stem if name == '__main__' and file else name}:{attribute}"
+                    return f"{_module_name(name, module)}:{attribute}"
         raise ConfigError(f"app {self.name} is in no module; a worker has to import it: keep it in a global variable")
 
     def _tell_of_broker(self) -> None:
@@ -208,6 +224,14 @@ def _task_class(given: type[Task[..., Any]] | str | None) -> type[Task[..., Any]
     if not (inspect.isclass(given) and issubclass(given, Task)):
         raise ConfigError(f"task class {given!r}: expected a subclass of celery.Task")
     return given
+
+
+def _module_name(name: str, module: ModuleType) -> str:
+    """By which name others import a module; that of the program itself is ``__main__`` only here."""
+    if name != "__main__":
+        return name
+    spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
+    return str(spec.name) if spec is not None else Path(file or "main").stem
 
 
 def _callers_name() -> str:
