@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from web_kit import HOUR, SECOND, Client, a_worker, ended, failed, put, serving, settle, take, wait_for
 
-from duly import Duly
+from duly import Duly, chord
 from duly.job import Filter, Job, Kind, Options, Outcome, Schedule, State
 from duly.messages import Action
 from duly.scheduler import put as put_schedule
@@ -439,3 +439,29 @@ def test_tasks_by_what_they_cost(store: Store, client: Client) -> None:
     )
     page = client.get("/task?name=tasks.add&range=1h").text
     assert "<b>3</b><span>runs" in page
+
+
+def test_a_job_of_a_canvas_shows_its_neighbours(store: Store) -> None:
+    app = Duly("woven", store=store.url)
+
+    @app.task(name="fetch")
+    def fetch(n: int) -> int:
+        return n
+
+    @app.task(name="collect")
+    def collect(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    chord([fetch.s(n) for n in range(3)], collect.s()).apply_async(countdown=3600)
+    jobs = store.jobs(Filter()).jobs
+    first = next(job for job in jobs if job.task == "fetch")
+    last = next(job for job in jobs if job.task == "collect")
+    with serving(store, app) as base:
+        client = Client(base)
+        for one in (first, last):
+            [drawn] = re.findall(r'<svg class="graph".*?</svg>', client.get(f"/job?id={one.id}").text, re.DOTALL)
+            assert {job.id for job in jobs} == set(re.findall(r'href="/job\?id=([^"]+)"', drawn))
+            assert drawn.count('class="this"') == 1
+        assert "s-held" in client.get(f"/job?id={last.id}").text
+        assert last.id in client.get("/jobs?q=state:held").text
+    app.close()

@@ -64,7 +64,7 @@ def dashboard(session: Session, /, add_user: str | None, may: str, until_eof: bo
     server.check(spot)
     session.may_create = session.app_spec is not None
     store = session.store
-    store.now()
+    store.next_schedule()  # so that a store that cannot be used is told now and not on the first page
     logs.configure("INFO", None, "dashboard")
     app = session.app if session.app_spec is not None else None
     if until_eof:

@@ -15,11 +15,13 @@ from duly.errors import DecodeError, DulyError, DuplicateKey, TaskNotRegistered
 from duly.job import Change, Filter, Flag, Job, JobView, new_id
 from duly.web import payload
 from duly.web.actions import SAID, VERBS, apply, change_of, described, record
+from duly.web.graph import draw, neighbours
 from duly.web.language import lateness_of, runtime_of, term
 from duly.web.live import part, stream
 from duly.web.pages.jobs import due_of
 from duly.web.pages.now import progress_of
-from duly.web.site import Form, Site, changing, go, link, needed, render, site_of, viewer_of, zone_of
+from duly.web.show import Shown
+from duly.web.site import Form, Site, base_of, changing, go, link, needed, render, site_of, viewer_of, zone_of
 
 
 def find(site: Site, id: str) -> JobView:
@@ -63,6 +65,7 @@ def _context(request: Request, it: JobView) -> dict[str, Any]:
         "state_name": it.state_name(now),
         "attempts": list(reversed(site.store.attempts(it.id))),
         "effects": [(key, payload.pretty(value)) for key, value in site.store.effects(it.id)],
+        "graph": draw(neighbours(site.store, it), it.id, Shown(now, zone_of(request), base_of(request))),
         "why": _why(site, it, zone_of(request)),
         "lateness": lateness_of(it, now),
         "runtime": runtime_of(it, now),

@@ -56,9 +56,9 @@
     const found = getComputedStyle(probe).color; probe.remove();
     return found;
   }
-  const seconds = (value) => value == null ? "–" : value >= 3600 ? `${(value / 3600).toPrecision(2)} h`
-    : value >= 60 ? `${(value / 60).toPrecision(2)} min` : value >= 1 ? `${value.toPrecision(2)} s`
-    : `${(value * 1000).toPrecision(2)} ms`;
+  const short = (value) => String(Number(value.toPrecision(2)));
+  const seconds = (value) => value == null ? "–" : value >= 3600 ? `${short(value / 3600)} h`
+    : value >= 60 ? `${short(value / 60)} min` : value >= 1 ? `${short(value)} s` : `${short(value * 1000)} ms`;
   function options(spec, element) {
     const zone = $("#zone")?.selectedOptions[0]?.textContent || "UTC";
     const quiet = resolved("quiet"), line = resolved("line");
