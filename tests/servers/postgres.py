@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -116,6 +117,14 @@ class PgBouncer(Server):
 
     def url(self, database: str = "postgres", **options: str) -> str:
         return store_url(self.port, database, options)
+
+
+@contextlib.contextmanager
+def place() -> Iterator[Path]:
+    """A folder for servers that another account runs. Not one of pytest's: each pytest that starts shuts the door of
+    those of all others."""
+    with tempfile.TemporaryDirectory(prefix="duly-servers-") as folder:
+        yield Path(folder)
 
 
 def store_url(port: int, database: str, options: Mapping[str, str]) -> str:

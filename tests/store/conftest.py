@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, place
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), settings={"fsync": "off"}) as server:
+def postgres() -> Iterator[PostgresServer]:
+    """One that does not wait for the disk: for tests in which it stays up."""
+    with place() as folder, PostgresServer(folder / "postgres", settings={"fsync": "off"}) as server:
         yield server

@@ -154,6 +154,8 @@ class Database:
                 return step(connection)
             except psycopg.Error as error:
                 unsure = self._committing and not self._is_usable()
+                if connecting.is_passing(error):
+                    self._drop()
                 self._clean_up()
                 if connecting.is_conflict(error) and conflicts < _CONFLICTS:
                     conflicts += 1
@@ -252,8 +254,7 @@ class Database:
 
 def version(connection: Connection, statements: Statements) -> tuple[int, int] | None:
     """The schema's version, and the oldest that may still be known here; None where there is no schema."""
-    place = f'"{statements.schema}".meta'
-    row = connection.execute(statements.ready("has_table"), (place,)).fetchone()
+    row = connection.execute(statements.ready("has_table"), (statements.schema,)).fetchone()
     if row is None or not row[0]:
         return None
     found = connection.execute(statements.ready("schema_version")).fetchone()

@@ -6,7 +6,7 @@ the steps of ``store.sql.running`` are taken one by one, in a transaction and un
 - limits or schedules that may not overlap have to be looked at,
 - a lease turns out to be stale: all must be told which,
 - the answer to this seat's last exchange was lost. What it did must not be done again, and what it reserved is this
-  seat's: the token it reserved under, noted in the table ``seats`` if it was committed, tells.
+  seat's: its token, which stands in the table ``seats`` if it was committed, tells.
 """
 
 from __future__ import annotations
@@ -57,31 +57,31 @@ class Exchanger:
     def __init__(self, store: PostgresStore, server: Database) -> None:
         self._store = store
         self._server = server
-        self._lost: dict[Seat, int] = {}  # the token of a seat's last exchange, if its answer did not come
+        self._last: dict[Seat, int] = {}  # the token of a seat's last exchange that changed something
+        self._lost: set[Seat] = set()  # there was one after that whose answer did not come
 
     def exchange(
         self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
     ) -> Exchange:
         seat = (worker, slot)
-        lost = self._lost.pop(seat, None)
-        token = lost or int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: with the job's seq, unique for good
         try:
-            return self._exchange(seat, token, outcomes, want, queues, lost is not None)
+            answer = self._exchange(seat, outcomes, want, queues)
         except StoreUnavailable:
-            self._lost[seat] = token
+            self._lost.add(seat)
             raise
         except DulyError:  # it was refused: nothing was done
             raise
         except BaseException:  # interrupted, perhaps before the answer came
-            self._lost[seat] = token
+            self._lost.add(seat)
             raise
+        self._lost.discard(seat)
+        return answer
 
-    def _exchange(
-        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], lost: bool
-    ) -> Exchange:
+    def _exchange(self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]) -> Exchange:
+        lost = seat in self._lost
         if not lost and self._is_plain(outcomes):
             try:
-                answer = self._quick(seat, token, outcomes, want, queues)
+                answer = self._quick(seat, outcomes, want, queues)
                 if answer is not None:
                     return answer
             except StoreUnavailable:
@@ -89,25 +89,25 @@ class Exchanger:
             except StoreError as exc:
                 if not asks_for_long_way(exc):
                     raise
-        return self._long(seat, token, outcomes, want, queues, lost)
+        return self._long(seat, outcomes, want, queues, lost)
 
     def _is_plain(self, outcomes: Sequence[Outcome]) -> bool:
         return self._store.is_free and not any(
             o.kind in _NOT_PLAIN or o.then is not None or o.lease.flags & _MEMBER for o in outcomes
         )
 
-    def _quick(
-        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
-    ) -> Exchange | None:
+    def _quick(self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]) -> Exchange | None:
         """One round trip. None: nothing was done, since limits came into force."""
-        store = self._store
+        store, token = self._store, _new_token()
         rows = self._server.call_once("exchange", self._values(seat, token, outcomes, want, queues))
         status = _status(rows.pop()[0])
         store.hear(status.clock)
         if not status.rules:
+            if outcomes or rows:
+                self._last[seat] = token
             return Exchange([Lease(*row[1:]) for row in rows], [], status.more)
         self._server.read(store.current_rules)
-        return self._quick(seat, token, outcomes, want, queues) if store.is_free else None
+        return self._quick(seat, outcomes, want, queues) if store.is_free else None
 
     def _values(
         self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
@@ -120,6 +120,7 @@ class Exchanger:
             None if instant is None else Int8(instant),
             Int8(seat[0]),
             Int4(seat[1]),
+            None if seat not in self._last else Int8(self._last[seat]),
             Int8(token),
             Int8(known.version),
             BigInts([o.lease.ref for o in outcomes]),
@@ -146,30 +147,37 @@ class Exchanger:
         ]
 
     def _long(
-        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], lost: bool
+        self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], lost: bool
     ) -> Exchange:
-        """Step by step. ``lost``: it was tried before, and may have been done."""
-        store = self._store
+        """Step by step. ``lost``: it was tried before, and may have been done: then the seat's token is not the last
+        one known here. A request that is still on its way finds another token, too, and does nothing."""
+        store, fresh = self._store, _new_token()
 
-        def work(db: Session) -> tuple[running.Reserved, list[Outcome], Closed]:
+        def work(db: Session) -> tuple[running.Reserved, list[Outcome], Closed, int]:
             now, in_force = store.now(), store.current_rules(db)
-            done = lost and db.run("seated", (*seat, token)).fetchone() is not None
+            (token,) = db.run("sit_down", (*seat, fresh)).fetchall()[0]
+            done = lost and token not in (self._last.get(seat), fresh)
             mine = _still_running(db, outcomes) if done else outcomes
             refused: list[Outcome] = []
             closed = Closed()
             if mine:
                 refused, closed = running.settle(db, in_force, *seat, mine, now)
             got = running.Reserved(_reserved(db, seat, token) if done else [], expired=False, more=False)
-            if want > 0 and not got.leases:
-                got = running.reserve(db, in_force, *seat, want, queues, now, token)
-            if outcomes or got.leases:
-                db.run("sit", (*seat, token))
+            if not got.leases:
+                token = fresh
+                if want > 0:
+                    got = running.reserve(db, in_force, *seat, want, queues, now, token)
+            db.run("sit", (token, *seat))
             store.look_at_lanes(db)
-            return got, refused, closed
+            return got, refused, closed, token
 
-        got, refused, closed = self._server.write(work, locks=("lanes",))
+        got, refused, closed, self._last[seat] = self._server.write(work, locks=("lanes",))
         store.wake_after(outcomes, got.expired, closed, store.now())
         return Exchange(got.leases, refused, got.more)
+
+
+def _new_token() -> int:
+    return int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: with the job's seq, unique for good
 
 
 def asks_for_long_way(error: StoreError) -> bool:

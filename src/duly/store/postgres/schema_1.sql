@@ -350,12 +350,27 @@ BEGIN
     LIMIT want;
 END $$;
 
+-- Note the token of an exchange that changes something, in the place of the seat's last one. Raises DL001 if that is not
+-- the one the caller knows: an answer was lost, or this is a request that was given up and comes late.
+CREATE FUNCTION duly.sit(holder bigint, seat integer, last_token bigint, new_token bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF last_token IS NULL THEN
+        INSERT INTO duly.seats (worker, slot, token) VALUES (holder, seat, new_token) ON CONFLICT DO NOTHING;
+    ELSE
+        UPDATE duly.seats SET token = new_token WHERE worker = holder AND slot = seat AND token = last_token;
+    END IF;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'duly: another exchange of this seat came in between' USING ERRCODE = 'DL001';
+    END IF;
+END $$;
+
 -- Settle and reserve: the hot path, for when no limit is in force (`rules` is the version of them that the caller knows).
 -- Gives the reserved jobs in the order to run them, and as the last row, with a status, what else there is to say, as JSON:
 -- the clock; rules, if the caller has to read them again, nothing having been done; expired, more: see running.Reserved.
--- Raises DL001, with nothing done, where a stale lease or a gate asks for the long way.
+-- Raises DL001, with nothing done, where a stale lease, a gate or another exchange of the seat asks for the long way.
 CREATE FUNCTION duly.exchange(
-    at bigint, holder bigint, seat integer, new_token bigint, rules_known bigint,
+    at bigint, holder bigint, seat integer, last_token bigint, new_token bigint, rules_known bigint,
     refs bigint[], tokens bigint[], kinds integer[], starts bigint[], ends bigint[], dues bigint[], results bytea[],
     errors bytea[], progresses bytea[], logs bytea[],
     minutes bigint[], roll_queues text[], roll_tasks text[], outcomes text[], measures text[], buckets integer[],
@@ -367,7 +382,8 @@ CREATE FUNCTION duly.exchange(
 ) LANGUAGE plpgsql ROWS 100
 -- Whatever the statistics of the table said when a plan was made: by the indexes. (They say nothing of a table that has just
 -- been filled, and plans are kept.)
-SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -386,6 +402,7 @@ BEGIN
         RETURN;
     END IF;
     IF settles THEN
+        PERFORM duly.sit(holder, seat, last_token, new_token);
         PERFORM duly.settle(clock, holder, seat, refs, tokens, kinds, starts, ends, dues, results, errors, progresses,
             logs);
         PERFORM duly.roll(holder, seat, minutes, roll_queues, roll_tasks, outcomes, measures, buckets, counts, totals);
@@ -424,9 +441,8 @@ BEGIN
             PERFORM duly.wake('duly/results');
         END IF;
     END IF;
-    IF settles OR got > 0 THEN
-        INSERT INTO duly.seats AS s (worker, slot, token) VALUES (holder, seat, new_token)
-        ON CONFLICT (worker, slot) DO UPDATE SET token = excluded.token;
+    IF got > 0 AND NOT settles THEN
+        PERFORM duly.sit(holder, seat, last_token, new_token);
     END IF;
     RETURN QUERY SELECT json_build_object('clock', clock, 'more', got = 0 AND aside >= 500)::text, NULL::bigint,
         NULL::bigint, NULL::text, NULL::text, NULL::bytea, NULL::text, NULL::smallint, NULL::bigint, NULL::bigint,

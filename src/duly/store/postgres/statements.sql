@@ -486,7 +486,7 @@ SELECT EXISTS (SELECT FROM duly.lanes WHERE opens IS NOT NULL) OR EXISTS (SELECT
 SELECT clock, stored FROM duly.enqueue(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name exchange
-SELECT * FROM duly.exchange(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+SELECT * FROM duly.exchange(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name wake
 SELECT duly.wake(?)
@@ -494,12 +494,8 @@ SELECT duly.wake(?)
 -- :name schema_version
 SELECT version, oldest FROM duly.meta
 
--- :name seated
-SELECT 1 FROM duly.seats WHERE worker = ? AND slot = ? AND token = ?
-
 -- :name sit
-INSERT INTO duly.seats (worker, slot, token) VALUES (?, ?, ?)
-ON CONFLICT (worker, slot) DO UPDATE SET token = excluded.token
+UPDATE duly.seats SET token = ? WHERE worker = ? AND slot = ?
 
 -- :name leases
 SELECT token, seq, id, task, args, queue, priority, due, expires, attempt, retries, lost, flags, headers, options
@@ -520,7 +516,8 @@ SELECT pg_notify(?, '')
 SELECT duly.clock()
 
 -- :name has_table
-SELECT to_regclass(?) IS NOT NULL
+SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ? AND c.relname = 'meta')
 
 -- :name settings
 SELECT name, setting FROM pg_settings
@@ -543,3 +540,11 @@ SELECT 1 FROM duly.jobs WHERE seq = ? AND state >= 2
 -- As "lapsed", for a glance.
 SELECT 1 FROM duly.workers WHERE state = 0 AND expires <= ?
     OR state > 0 AND id IN (SELECT worker FROM duly.jobs WHERE jobs.state = 1) LIMIT 1
+
+-- :name sit_down
+-- Lock a seat; gives the token of its last exchange, or this one if there was none.
+INSERT INTO duly.seats AS s (worker, slot, token) VALUES (?, ?, ?)
+ON CONFLICT (worker, slot) DO UPDATE SET token = s.token RETURNING token
+
+-- :name has_schema
+SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?)
