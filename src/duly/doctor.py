@@ -14,7 +14,7 @@ from duly.clock import MICROS, Clock
 from duly.errors import StoreCorrupt
 from duly.job import Filter, JobView, WorkerInfo
 from duly.messages import Finding
-from duly.store.contract import Store
+from duly.store.contract import CAPABILITIES, Store
 from duly.why import argument, span
 
 _CLOCKS_DIFFER = 2 * MICROS  # µs a worker's clock may be ahead of the store's
@@ -35,6 +35,7 @@ def examine(store: Store, clock: Clock) -> list[Finding]:
     findings: list[Finding] = []
     try:
         findings += store.examine()
+        findings += [_ok("store", f"It can do this ({name}): {CAPABILITIES[name]}.") for name in store.capabilities]
         findings += Doctor(store, clock).findings()
     except StoreCorrupt as exc:
         findings.append(_error("store", f"It cannot be read any further: {exc}.", "repair the store first"))

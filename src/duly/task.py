@@ -51,6 +51,7 @@ from duly.request import Request, current
 from duly.result import AsyncResult
 from duly.signing import Signs
 from duly.task_options import CHECKS, TaskOptions, check_options, hidden
+from duly.using import Using
 
 if TYPE_CHECKING:
     from duly.app import Duly
@@ -282,6 +283,14 @@ class Task(Hooks, OnCommit[P, R], Signs[P, R]):
             return self.signature(args, kwargs, **options).apply(throw=throw)
         return eager.run(self, self.make_job(args, kwargs or {}, options), throw)
 
+    def using(self, connection: object) -> Using[P, R]:
+        """The same calls inside a transaction of yours, on ``connection``: rolled back, the job has never been.
+
+        ``connection`` is to the database of the app's store: a psycopg 3 connection, a SQLAlchemy Connection or
+        Session, a Django connection or its alias. Raises ConfigError if the store cannot do so.
+        """
+        return Using(self, connection)
+
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """:meth:`delay` for coroutines: the event loop is not blocked while the job is stored."""
         return await self._asend(self.make_job(args, kwargs, _NO_OPTIONS))
@@ -365,10 +374,11 @@ class Task(Hooks, OnCommit[P, R], Signs[P, R]):
             return await eager.arun(self, job)
         return self.app.result_type((await self.app.client.aenqueue(job)).id, self.app, self)
 
-    def _send_many(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[AsyncResult[R]]:
+    def make_jobs(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[Job]:
+        """The jobs of a bulk, not stored."""
         app, defaults, now = self.app, self.defaults(), self.app.now()
         plain = not shared and defaults.expires is None and self.options.get("limit_key") is None
-        plain = plain and not defaults.route and not defaults.sensitive and not self.app.routing.asks
+        plain = plain and not defaults.route and not defaults.sensitive and not app.routing.asks
         jobs = []
         for call in calls:
             if plain and type(call) is tuple:
@@ -379,6 +389,10 @@ class Task(Hooks, OnCommit[P, R], Signs[P, R]):
             data = self.codec.encode_args(args, kwargs)
             job = self._made(self.defaults_of(args, kwargs, options), data, options, now)
             jobs.append(self.limited(job, args, kwargs))
+        return jobs
+
+    def _send_many(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[AsyncResult[R]]:
+        app, jobs = self.app, self.make_jobs(calls, shared)
         if app.conf.task_always_eager:
             return [eager.run(self, job) for job in jobs]
         return [app.result_type(answer.id, app, self) for answer in app.client.enqueue_bulk(jobs)]

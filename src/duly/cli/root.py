@@ -53,6 +53,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "forget": ("clear", "Delete finished jobs."),
         "prune": ("clear", "Delete old finished jobs."),
         "upgrade": ("upgrade", "Bring a file of settings up to date."),
+        "migrate": ("migrate", "Make the store's schema, or bring it up to date."),
     },
 }
 """Section, verb, module of this package, one line of help. Kept here so that help imports no verb."""

@@ -38,7 +38,7 @@ Gates
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from duly.job import (
     Advance,
@@ -72,7 +72,7 @@ Channel = Literal["work", "results", "control", "replies"]
 Order = Literal["newest", "due"]
 
 CAPABILITIES = {
-    "transactions": "a job can be stored in the caller's own transaction of the same database (Task.using)",
+    "transactions": "a job can be stored in the caller's own transaction of the same database (Joining, Task.using)",
 }
 """What some stores can do and others cannot, by its nature. Who needs one asks ``Store.capabilities``;
 ``duly doctor`` names them; tests that need one are skipped by its name."""
@@ -455,6 +455,13 @@ class Store(Protocol):
         """Wake every listener of a channel."""
         ...
 
+    def migrate(self) -> list[int]:
+        """Make the schema, or bring it to what this release needs; gives the versions it went through.
+
+        Stores that do so by themselves when they are opened have nothing to do.
+        """
+        ...
+
     def maintain(self) -> None:
         """Housekeeping that is due now and then (jobs that expired while a limit held them back, checkpoints); quick
         when there is none."""
@@ -462,4 +469,17 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of connections. The store opens again by itself when used again."""
+        ...
+
+
+@runtime_checkable
+class Joining(Protocol):
+    """The capability "transactions"."""
+
+    def enqueue_within(self, connection: object, jobs: Sequence[Job]) -> list[Enqueued]:
+        """:meth:`Store.enqueue` on a connection of the caller's, in whatever transaction that is in.
+
+        What is rolled back has never been. Wake-ups go with the commit. Raises ConfigError, and leaves the
+        transaction as it is, for a connection of a kind that is not known or that leads to another database.
+        """
         ...

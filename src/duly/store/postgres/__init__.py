@@ -18,6 +18,7 @@ from duly.store.postgres import examining, producing
 from duly.store.postgres.arrays import Texts
 from duly.store.postgres.database import Database
 from duly.store.postgres.exchanging import Exchanger, asks_for_long_way
+from duly.store.postgres.joining import Joiner
 from duly.store.postgres.sql import Session
 from duly.store.postgres.url import parse
 from duly.store.postgres.waking import Waker
@@ -49,6 +50,7 @@ class PostgresStore(SqlStore):
         self._lanes_in_use = False
         super().__init__(self.place.name, self._server)
         self._exchanger = Exchanger(self, self._server)
+        self._joiner = Joiner(self._server)
 
     def now(self) -> int:
         return self._driven.now() if self._driven else self._server.clock.now()
@@ -95,6 +97,10 @@ class PostgresStore(SqlStore):
         self.hear(told)
         return None if due is None else int(due)
 
+    def enqueue_within(self, connection: object, jobs: Sequence[Job]) -> list[Enqueued]:
+        """See ``contract.Joining``."""
+        return self._joiner.enqueue(connection, jobs, self.now()) if jobs else []
+
     # -- waiting and looking ---------------------------------------------------------------------
 
     def listen(self, channel: Channel) -> Listener:
@@ -108,6 +114,9 @@ class PostgresStore(SqlStore):
 
     def examine(self) -> list[Finding]:
         return self._server.read(lambda db: examining.examine(db, self._server))
+
+    def migrate(self) -> list[int]:
+        return self._server.migrate()
 
     def close(self) -> None:
         self._waker.close()

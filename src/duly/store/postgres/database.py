@@ -104,12 +104,29 @@ class Database:
         self._leave_parent()
         self._drop()
 
-    def connect_apart(self) -> tuple[Connection, bool]:
-        """Another connection, for whoever listens; and whether it leads to the server itself. Raises StoreError."""
+    def migrate(self) -> list[int]:
+        """See ``contract.Store``. On a connection of its own: ours would refuse an older schema."""
+        connection, _ = self._connected(self.place.conninfo)
         try:
-            return connecting.connect(self.place.listen or self.place.conninfo)
+            return migrate(connection, self.statements)
         except psycopg.Error as error:
             raise self._explain(error) from error
+        finally:
+            connection.close()
+
+    def connect_apart(self) -> tuple[Connection, bool]:
+        """Another connection, for whoever listens; and whether it leads to the server itself. Raises StoreError."""
+        return self._connected(self.place.listen or self.place.conninfo)
+
+    def _connected(self, conninfo: str) -> tuple[Connection, bool]:
+        try:
+            return connecting.connect(conninfo)
+        except psycopg.Error as error:
+            raise self._explain(error) from error
+
+    def lock_names(self, locks: Sequence[str]) -> list[str]:
+        """What the server calls these locks, in the order in which everybody takes them."""
+        return sorted(f"{self.place.schema}/{lock}" for lock in locks)
 
     @property
     def is_direct(self) -> bool:
@@ -124,7 +141,7 @@ class Database:
 
     def _begin(self, connection: Connection, locks: Sequence[str]) -> None:
         """One round trip: begin, lock, and learn what time it is."""
-        names = sorted(f"{self.place.schema}/{lock}" for lock in locks)
+        names = self.lock_names(locks)
         steps = ["BEGIN", *(f"SELECT pg_advisory_xact_lock(hashtextextended({_quoted(n)}, 0))" for n in names)]
         script = "; ".join([*steps, self.statements.text("clock")])
         cursor = connection.execute(script.encode(), prepare=False)

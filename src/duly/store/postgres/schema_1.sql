@@ -217,6 +217,7 @@ CREATE TABLE duly.transit (job bigint PRIMARY KEY);  -- jobs.seq of what was unp
 CREATE TABLE duly.meta (
     version integer NOT NULL,
     oldest integer NOT NULL,
+    identity text NOT NULL DEFAULT gen_random_uuid()::text,  -- of this store, among all
     rules bigint NOT NULL,
     revision bigint NOT NULL
 ) WITH (fillfactor = 50);

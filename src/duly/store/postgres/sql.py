@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from duly.store.statements import load
 
@@ -63,10 +64,10 @@ class Session:
         self._statements = statements
 
     def run(self, name: str, values: Sequence[object] | Mapping[str, object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
-        return self._connection.execute(self._statements.ready(name), values)
+        return self._cursor().execute(self._statements.ready(name), values)
 
     def run_many(self, name: str, rows: Iterable[Sequence[object]]) -> psycopg.Cursor[tuple[Any, ...]]:
-        cursor: psycopg.Cursor[tuple[Any, ...]] = self._connection.cursor()
+        cursor = self._cursor()
         cursor.executemany(self._statements.ready(name), rows)
         return cursor
 
@@ -74,7 +75,11 @@ class Session:
         return self._statements.text(name)
 
     def query(self, text: str, values: Mapping[str, object] | None = None) -> psycopg.Cursor[tuple[Any, ...]]:
-        return self._connection.execute(parameters(text), values)
+        return self._cursor().execute(parameters(text), values)
+
+    def _cursor(self) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Of our own kind, also where the connection is somebody else's."""
+        return psycopg.Cursor(self._connection, row_factory=tuple_row)
 
     def array(self, values: Iterable[object]) -> list[object]:
         return list(values)

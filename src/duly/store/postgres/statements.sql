@@ -548,3 +548,9 @@ ON CONFLICT (worker, slot) DO UPDATE SET token = s.token RETURNING token
 
 -- :name has_schema
 SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?)
+
+-- :name identity
+SELECT identity FROM duly.meta
+
+-- :name lock
+SELECT pg_advisory_xact_lock(hashtextextended(?, 0))

@@ -295,6 +295,10 @@ class RedisStore:
         with contextlib.suppress(StoreUnavailable):  # a hint that is lost costs a second at most
             self._server.command("PUBLISH", f"{self._server.place.prefix}:wake:{channel}", "1")
 
+    def migrate(self) -> list[int]:
+        """There is no schema."""
+        return []
+
     def maintain(self) -> None:
         while self._server.call("maintain")[0]:
             pass

@@ -98,6 +98,9 @@ class SqlStore(ABC):
     def examine(self) -> list[Finding]: ...
 
     @abstractmethod
+    def migrate(self) -> list[int]: ...
+
+    @abstractmethod
     def close(self) -> None: ...
 
     # -- producing -------------------------------------------------------------------------------
