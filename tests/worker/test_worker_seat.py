@@ -72,3 +72,8 @@ def test_threads_of_the_supervisor_outlive_a_mistake(caplog: pytest.LogCaptureFi
     assert {"heartbeat", "maintenance"} <= alive
     assert caplog.text.count("ZeroDivisionError: renew") == 1
     assert caplog.text.count("ZeroDivisionError: workers") == 1
+
+
+def test_a_heartbeat_that_never_began_can_be_ended() -> None:
+    """The store refused to register the worker, and that is what is to be said."""
+    Heartbeat(Broken(), 0.3, SYSTEM, lambda: None).close()  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duly.job import Change, Filter, Gate, Kind, State, new_id
+from duly.job import Change, Filter, Gate, Kind, Limit, State, new_id
 from duly.store.contract import Store
 from duly.testing.clock import ManualClock
 from duly.testing.conformance.base import (
@@ -283,6 +283,21 @@ class Managing(Base):
         clock.advance(400 * 24 * 3600)
         store.prune(clock.now(), clock.now(), 100)
         assert [one.id for one in store.rescue(3)] == [id]
+
+    # -- limits ------------------------------------------------------------------------------------
+
+    def test_what_code_declares_takes_the_place_of_what_it_declared(self, store: Store) -> None:
+        first, second = (Limit(scope="task", name=name, concurrency=1, declared=True) for name in ("t", "u"))
+        by_hand = Limit(scope="task", name="t", rate=10, per=60 * SECOND)
+        store.declare_limits(["t", "u"], [first, second])
+        assert sorted(limit.name for limit in store.limits()) == ["t", "u"]
+        store.declare_limits(["t"], [first])  # of another release, that does not know u
+        assert sorted(limit.name for limit in store.limits()) == ["t", "u"]
+        store.set_limit(by_hand)
+        store.declare_limits(["t", "u"], [])
+        assert store.limits() == [by_hand]
+        assert store.unset_limit("task", "t")
+        assert store.limits() == []
 
     def test_prune_of_an_empty_store(self, store: Store) -> None:
         assert store.prune(T0, T0, 10) == 0
