@@ -11,7 +11,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from duly import shared
 from duly.contrib.django.project import OWN, project_app
-from duly.errors import ConfigError
+from duly.errors import ConfigError, StoreError
 
 
 class DulyConfig(AppConfig):
@@ -33,6 +33,8 @@ def check_app(**_: Any) -> list[checks.CheckMessage]:
         project_app().check()
     except ConfigError as exc:
         return [checks.Error(str(exc), id="duly.E001")]
+    except StoreError as exc:  # where images are built there is none yet
+        return [checks.Warning(f"Schedules were not looked over: {exc}", id="duly.W002")]
     others = sorted(app.name for app in shared.apps if app is not project_app())
     if others and not hasattr(settings, OWN):
         text = f"The project makes an app itself ({', '.join(others)}), and duly.contrib.django another."
