@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from duly import builtin
 from duly.clock import MICROS, from_micros
 from duly.job import Filter, JobView, WorkerInfo
 from duly.store.contract import Store
@@ -57,8 +58,8 @@ class Inspection:
         return {STORE: jobs} if jobs else {}
 
     def registered(self) -> ByNode:
-        """The tasks each live worker knows."""
-        return {node_name(worker): sorted(worker.tasks) for worker in self._nodes()}
+        """The tasks each live worker knows, without those that every app has."""
+        return {node_name(worker): sorted(set(worker.tasks) - set(builtin.NAMES)) for worker in self._nodes()}
 
     def active_queues(self) -> ByNode:
         """The queues each live worker serves."""

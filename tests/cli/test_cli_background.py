@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Duly, Ran, a_job
 from test_cli_app import until_ready
 
+from conftest import Duly, Ran, a_job
 from duly.cli.pidfile import PidFile, holder
 from duly.job import Filter
 from duly.store.contract import Store

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,8 +14,8 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture
-def store(clock: ManualClock, tmp_path: Path) -> Iterator[Store]:
-    store = duly.store.open(f"sqlite:///{tmp_path}/duly.db", clock=clock)
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def store(clock: ManualClock, store_of: Callable[[str], str], request: pytest.FixtureRequest) -> Iterator[Store]:
+    store = duly.store.open(store_of(request.param), clock=clock)
     yield store
     store.close()

@@ -22,6 +22,14 @@ from duly.testing.clock import START, ManualClock
 HOUR = 3600 * MICROS
 
 
+@pytest.fixture
+def store(clock: ManualClock, tmp_path: Path) -> Iterator[Store]:
+    """In a file: what a server finds of itself is told in tests of its own."""
+    store = duly.store.open(f"sqlite:///{tmp_path}/duly.db", clock=clock)
+    yield store
+    store.close()
+
+
 def bad(store: Store, clock: ManualClock) -> list[Finding]:
     """Everything but the good ones, of what does not depend on the machine that runs the test."""
     findings = doctor.examine(store, clock)

@@ -45,6 +45,7 @@ def test_old_messages_go(store: Store, clock: ManualClock) -> None:
     assert len(store.control_replies([old])) == 1
     clock.advance(2)
     store.send_control([worker], "ping", b"{}", MICROS)
+    store.prune(0, 0, 1)
     assert store.control_replies([old]) == []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture
-def store(clock: ManualClock) -> Iterator[Store]:
-    store = duly.store.open("sqlite:///:memory:", clock=clock)
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def store(clock: ManualClock, store_of: Callable[[str], str], request: pytest.FixtureRequest) -> Iterator[Store]:
+    store = duly.store.open(store_of(request.param), clock=clock)
     yield store
     store.close()
 

@@ -19,7 +19,7 @@ import socket
 from collections.abc import Callable, Iterable
 from types import FrameType
 
-from duly import celery_settings
+from duly import builtin, celery_settings
 from duly import store as stores
 from duly.clock import MICROS, SYSTEM, Clock
 from duly.control import purge
@@ -238,7 +238,7 @@ class Supervisor:
             reserve=plan.reserve,
             pool=plan.pool,
             concurrency=plan.concurrency,
-            tasks=plan.tasks,
+            tasks=tuple(name for name in plan.tasks if name not in builtin.NAMES),
             lease=plan.lease,
         )
 

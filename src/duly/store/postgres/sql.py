@@ -17,6 +17,7 @@ VERSION = 1
 """The version of the schema that this release makes, and knows."""
 
 _PACKAGE = "duly.store.postgres"
+_OURS = re.compile(r'(?<!["\w])duly\.')  # a name in our schema; not the module duly.errors of an error in JSON
 _NAMED = re.compile(r"(?<![\w:]):([a-z_]+)")
 
 
@@ -47,7 +48,7 @@ class Statements:
         return f"{self.schema}/{name}"
 
     def _placed(self, text: str) -> str:
-        return text.replace("'duly/", f"'{self.schema}/").replace("duly.", f'"{self.schema}".')
+        return _OURS.sub(f'"{self.schema}".', text.replace("'duly/", f"'{self.schema}/"))
 
 
 @lru_cache(maxsize=512)

@@ -1,0 +1,44 @@
+"""Stores of every kind, for tests that hold of each of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
+
+KINDS = ("sqlite", "postgres", "redis")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), settings={"fsync": "off"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def store_of(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Gives the URL of a fresh store of a kind; servers are started when the first test needs one."""
+
+    def url(kind: str) -> str:
+        name = f"test_{next(_numbers)}"
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path}/duly.db"
+        if kind == "postgres":
+            server: PostgresServer = request.getfixturevalue("shared_postgres")
+            return server.url(schema=name)
+        far: RedisServer = request.getfixturevalue("shared_redis")
+        return f"{far.url()}?prefix={name}"
+
+    return url
