@@ -1,13 +1,16 @@
-"""Redis of our own: alone, or with a replica."""
+"""Redis of our own: alone, with a replica, or as a cluster."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
-from tests.servers.process import Server
+from tests.servers.process import Server, ServerFailed, free_port
 
 
 class RedisServer(Server):
@@ -62,3 +65,60 @@ class RedisReplica(RedisServer):
 
 def _quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class RedisCluster:
+    """Three primaries that share the slots, and a replica of the first.
+
+    1. ``start`` (or ``with``) returns when every node knows of all slots.
+    2. ``prefix_on`` gives the prefix of an app that is on one of them.
+    3. ``stop``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        settings = {"cluster-enabled": "yes", "cluster-node-timeout": "1000", "repl-diskless-sync-delay": "0"}
+        buses = [{"cluster-port": str(free_port())} for _ in range(4)]
+        self.nodes = [RedisServer(folder / f"node{i}", settings | bus) for i, bus in enumerate(buses)]
+
+    def start(self) -> Self:
+        for node in self.nodes:
+            node.start()
+        first, *_, replica = self.nodes
+        for i, node in enumerate(self.nodes[:3]):
+            node.ask("CLUSTER", "ADDSLOTSRANGE", str(i * 5462), str(min(i * 5462 + 5461, 16383)))
+        for node in self.nodes[1:]:
+            node.ask("CLUSTER", "MEET", "127.0.0.1", str(first.port), first.settings["cluster-port"])
+        self._wait(lambda: all("cluster_known_nodes:4" in node.ask("CLUSTER", "INFO") for node in self.nodes))
+        replica.ask("CLUSTER", "REPLICATE", self.id_of(first))
+        self._wait(lambda: all("cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self.nodes))
+        self._wait(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
+        return self
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @staticmethod
+    def id_of(node: RedisServer) -> str:
+        return node.ask("CLUSTER", "MYID").splitlines()[-1]
+
+    def prefix_on(self, node: int) -> str:
+        """An app's prefix whose slot one of the three has."""
+        for i in itertools.count():
+            slot = int(self.nodes[0].ask("CLUSTER", "KEYSLOT", f"{{duly:p{i}}}").lstrip(":"))
+            if slot // 5462 == node:
+                return f"p{i}"
+        raise AssertionError
+
+    def _wait(self, what: Callable[[], bool]) -> None:
+        end = time.monotonic() + 30
+        while not what():
+            if time.monotonic() > end:
+                raise ServerFailed("the cluster's nodes do not agree within 30 s")
+            time.sleep(0.05)

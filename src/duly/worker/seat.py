@@ -149,8 +149,8 @@ class Seat:
     def _sync(self) -> None:
         if self._clock.monotonic() >= self._next_sync:
             self._next_sync = self._clock.monotonic() + _SYNC_EVERY
-            before = self._clock.now()
-            self.offset = self.store.now() - before
+            stored = self.store.now()  # first: it may have to ask, and says what is so when it returns
+            self.offset = stored - self._clock.now()
 
     @staticmethod
     def _report_refused(outcome: Outcome) -> None:

@@ -6,8 +6,9 @@ silent, before it answered: nobody knows whether the call was done; it is repeat
 AnswerLost says so. The process forks: the child opens a connection of its own. A signal handler raises in the middle
 of a call: what is left on the connection belongs to nobody, so the next call opens another.
 
-A cluster needs nothing special: all keys of an app are in one hash slot, and a server that does not have it says who
-does (MOVED, ASK).
+A cluster needs little: all keys of an app are in one hash slot, and a node that does not have it says who does
+(MOVED). While the slot is on its way from one node to another, calls wait. The other nodes are remembered for the day
+when the one that has it, or the one that the URL names, is gone.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Server:
         self._lock = threading.RLock()  # lets a signal handler in, to be told that it may not be here
         self._inside = False
         self._connection: _Connection | None = None
-        self._elsewhere: tuple[str, int] | None = None  # who has our slot, if not who the URL names
+        self._nodes: list[tuple[str, int]] = []  # of a cluster: who has our slot first; none: who the URL names
         _open_here.add(self)
 
     # -- calling ---------------------------------------------------------------------------------
@@ -161,14 +162,15 @@ class Server:
     def _explain(self, said: str, connection: _Connection) -> Exception:
         """What an error that the server answered means; it has done nothing."""
         word, where = said.split(" ", 1)[0], f"store {self._where(connection)}: "
-        if word in ("MOVED", "ASK"):
+        if word == "MOVED":
             host, _, port = said.split(" ")[2].rpartition(":")
             self._drop()
-            self._elsewhere = (host or connection.host, int(port))
+            self._nodes = [(host or connection.host, int(port)), *self._nodes]
+            return _Again(f"{where}another node of the cluster has its keys ({said})")
+        if word == "ASK":  # its keys are on their way to another node: whoever went along would see half of them
             return _Again(f"{where}the cluster is moving its keys ({said})")
         if word in _NOT_NOW:
             self._drop()  # the name may lead to another server by now
-            self._elsewhere = None
             return _Again(f"{where}not now ({said})")
         if word == "DULYMOVED":
             return StoreMoved(moved_text(said.removeprefix("DULYMOVED ")))
@@ -202,10 +204,12 @@ class Server:
         return connection
 
     def _connect(self) -> _Connection:
+        node = self._nodes[0] if self._nodes else None
         try:
-            connection = _Connection(self._connect_driver(self._elsewhere))
+            connection = _Connection(self._connect_driver(node))
         except _Again:
-            self._elsewhere = None
+            if node is not None:  # the next one knows more, or who the URL names
+                del self._nodes[0]
             raise
         try:
             self._check_layout(connection)
@@ -221,6 +225,10 @@ class Server:
         """Refuses keys that are not ours to read; says what we write where there are none yet."""
         meta = f"{self.place.prefix}:meta"
         answer = connection.ask(packed((b"HGET", meta, b"version")))
+        if isinstance(answer, hiredis.ReplyError):
+            raise self._explain(str(answer), connection)
+        if others := connection.other_nodes():
+            self._nodes = [(connection.host, connection.port), *others]
         if answer is None and self._create:
             answer = connection.ask(packed((b"HSETNX", meta, b"version", LAYOUT)))
         if isinstance(answer, hiredis.ReplyError):
@@ -287,7 +295,7 @@ class _Connection:
         self._socket = driver._sock  # the driver has no other name for it
         self._reader = hiredis.Reader()
         self.address = address(driver)
-        self.host = getattr(driver, "host", "")
+        self.host, self.port = getattr(driver, "host", ""), getattr(driver, "port", 0)
         self.asked = False  # an answer is outstanding
         self.used = time.monotonic_ns()
 
@@ -318,6 +326,14 @@ class _Connection:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(0))  # nothing was asked: whatever is there is the end
+
+    def other_nodes(self) -> list[tuple[str, int]]:
+        """Those of its cluster, if it is in one."""
+        slots = self.ask(packed((b"CLUSTER", b"SLOTS")))
+        if isinstance(slots, hiredis.ReplyError):
+            return []
+        nodes = [(node[0].decode() or self.host, int(node[1])) for slot in slots for node in slot[2:]]
+        return [node for node in dict.fromkeys(nodes) if node != (self.host, self.port)]
 
     def close(self) -> None:
         self._driver.disconnect()

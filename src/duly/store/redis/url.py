@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
@@ -30,16 +31,30 @@ def parse(url: str) -> Place:
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
         if name not in _OPTIONS and name not in _DRIVERS:
-            raise ConfigError(
-                f"store {hidden(url)!r}: no option {name!r}; known: {', '.join((*_OPTIONS, *_DRIVERS))}"
-            )
+            known = (*_OPTIONS, *_DRIVERS)
+            guess = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {guess[0]!r}?" if guess else ";"
+            raise ConfigError(f"store {hidden(url)!r}: no option {name!r}{hint} known: {', '.join(known)}")
     prefix, timeout = options.pop("prefix", ""), options.pop("timeout", "5")
     if re.search(r"[{}\s]", prefix):
         raise ConfigError(f"store {hidden(url)!r}: prefix={prefix!r} has a brace or a blank in it; letters will do")
     if not re.fullmatch(r"\d+(\.\d+)?", timeout) or float(timeout) == 0:
         raise ConfigError(f"store {hidden(url)!r}: timeout={timeout!r}; it takes a number of seconds")
+    _check_address(url, base, options.get("db"))
     driver = base + ("?" + urlencode(options) if options else "")
     return Place(driver, "{duly:" + prefix + "}" if prefix else "{duly}", float(timeout))
+
+
+def _check_address(url: str, base: str, database: str | None) -> None:
+    parts = urlsplit(base)
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(f"store {hidden(url)!r}: its port is no number from 0 to 65535") from error
+    if database is None and parts.scheme != "unix":
+        database = parts.path.strip("/")
+    if database and not database.isdecimal():
+        raise ConfigError(f"store {hidden(url)!r}: the database {database!r} is no number")
 
 
 def hidden(url: str) -> str:
