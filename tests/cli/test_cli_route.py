@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,10 @@ def page(): ...
 
 
 @pytest.fixture(autouse=True)
-def shop(tmp_path: Path) -> None:
+def shop(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "shop.py").write_text(SHOP)
+    yield
+    sys.modules.pop("shop", None)
 
 
 @pytest.mark.parametrize(
@@ -43,39 +47,39 @@ def shop(tmp_path: Path) -> None:
         (["other"], "other goes to queue default: nothing says otherwise (task_default_queue)."),
     ],
 )  # fmt: skip
-def test_where_a_call_goes_and_why(duly: Duly, words: list[str], wanted: str) -> None:
-    ran = duly("-A", "shop", "route", *words)
+def test_where_a_call_goes_and_why(within: Duly, words: list[str], wanted: str) -> None:
+    ran = within("-A", "shop", "route", *words)
     assert (wanted in ran.out, ran.status) == (True, 0), ran
     assert ("registers no task 'other'" in ran.err) == (words == ["other"])
 
 
-def test_keys_that_fit_nothing(duly: Duly, store: Store) -> None:
+def test_keys_that_fit_nothing(within: Duly, store: Store) -> None:
     for verb in ("route", "call"):
-        ran = duly("-A", "shop", verb, "feed.read", "--routing-key", "lost")
+        ran = within("-A", "shop", verb, "feed.read", "--routing-key", "lost")
         assert ran.status == 2
         assert "routing_key='lost' fits no queue bound to exchange 'default'" in ran.err
-    ran = duly("call", "feed.read", "--routing-key", "crawl")
+    ran = within("call", "feed.read", "--routing-key", "crawl")
     assert ran.status == 2
     assert "say which app with -A" in ran.err
 
 
-def test_calls_go_there(duly: Duly, store: Store) -> None:
+def test_calls_go_there(within: Duly, store: Store) -> None:
     for words in (
         ["feed.read"],
         ["feed.read", "-a", '["slow"]'],
         ["page"],
         ["feed.read", "--routing-key", "crawl.x"],
     ):
-        assert duly("-A", "shop", "call", *words).status == 0
+        assert within("-A", "shop", "call", *words).status == 0
     jobs = store.jobs(Filter()).jobs
     assert [job.queue for job in reversed(jobs)] == ["feeds", "slow", "crawl_tasks", "crawl_tasks"]
 
 
-def test_bindings(duly: Duly) -> None:
-    ran = duly("-A", "shop", "list", "bindings")
+def test_bindings(within: Duly) -> None:
+    ran = within("-A", "shop", "list", "bindings")
     assert [line.split() for line in ran.out.splitlines()[1:]] == [
         ["crawl_tasks", "default", "topic", "crawl.#"],
         ["default", "default", "topic", "default"],
     ]
-    assert duly("-A", "shop", "list", "bindings", "--json").json[0]["key"] == "crawl.#"
-    assert "did you mean 'bindings'" in duly("-A", "shop", "list", "bindigns").err
+    assert within("-A", "shop", "list", "bindings", "--json").json[0]["key"] == "crawl.#"
+    assert "did you mean 'bindings'" in within("-A", "shop", "list", "bindigns").err

@@ -29,7 +29,8 @@ def add(x: int, y: int) -> int: return x + y
 def shop(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "shop.py").write_text(SHOP)
     yield
-    sys.modules.pop("shop", None)
+    for name in ("shop", "conf", "wrong", "dj"):
+        sys.modules.pop(name, None)
 
 
 def unit(path: Path) -> dict[str, str]:
@@ -152,32 +153,32 @@ def test_a_file_of_settings_is_brought_up_to_date(within: Duly, tmp_path: Path) 
     assert "No such file" in within("upgrade", "settings", "nonesuch.py").err
 
 
-def test_config_shows_and_checks(duly: Duly, tmp_path: Path) -> None:
-    shown = {row["name"]: row for row in duly("-A", "shop", "config", "show", "--set", "--json").json}
+def test_config_shows_and_checks(within: Duly, tmp_path: Path) -> None:
+    shown = {row["name"]: row for row in within("-A", "shop", "config", "show", "--set", "--json").json}
     assert shown["worker_concurrency"] == {"name": "worker_concurrency", "value": 3, "source": "app"}
     assert shown["broker_url"]["source"] == "app, no effect here"
     (tmp_path / "conf.py").write_text("CELERYD_CONCURRENCY = 7\ntask_acks_late = True\nHELPER = 3\n")
-    shown = {row["name"]: row for row in duly("-A", "shop", "--config", "conf", "config", "--json").json}
+    shown = {row["name"]: row for row in within("-A", "shop", "--config", "conf", "config", "--json").json}
     assert (shown["worker_concurrency"]["value"], shown["worker_concurrency"]["source"].startswith("conf (")) == (
         7,
         True,
     )
-    checked = duly("config", "check", "conf", "--json")
+    checked = within("config", "check", "conf", "--json")
     assert checked.status == 0
     assert [(row["written"], row["setting"], row["kind"]) for row in checked.json] == [
         ("CELERYD_CONCURRENCY", "worker_concurrency", "set"),
         ("HELPER", "HELPER", "not a setting"),
         ("task_acks_late", "task_acks_late", "no effect"),
     ]
-    (tmp_path / "conf.py").write_text("timezone = 'Mars/Base'\ntask_time_limt = 3\n")
-    checked = duly("config", "check", "conf")
+    (tmp_path / "wrong.py").write_text("timezone = 'Mars/Base'\ntask_time_limt = 3\n")
+    checked = within("config", "check", "wrong")
     assert checked.status == 1
     assert "did you mean 'task_time_limit'" in checked.out
     assert "0 settings taken, 0 without effect here, 2 wrong." in checked.err
     (tmp_path / "dj.py").write_text("CELERY_TASK_TIME_LIMIT = 3\nDEBUG = True\n")
-    [row] = duly("config", "check", "dj", "--namespace", "CELERY", "--json").json
+    [row] = within("config", "check", "dj", "--namespace", "CELERY", "--json").json
     assert (row["setting"], row["kind"]) == ("task_time_limit", "set")
-    assert "task_acks_late" not in duly("-A", "shop", "config", "check").out
+    assert "not in a broker" in within("-A", "shop", "config", "check").out
 
 
 @pytest.mark.parametrize(
