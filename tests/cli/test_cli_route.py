@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Duly
 
+from conftest import Duly
 from duly.job import Filter
 from duly.store.contract import Store
 

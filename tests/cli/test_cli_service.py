@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Duly, a_job, a_worker
 
+from conftest import Duly, a_job, a_worker
 from duly.job import Filter
 from duly.store.contract import Store
 
