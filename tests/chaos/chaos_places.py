@@ -16,6 +16,8 @@ from chaos_log import Log
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for who runs chaos_run.py itself
 
+from tests.servers.postgres import PostgresServer
+from tests.servers.process import Server
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 
@@ -89,15 +91,16 @@ class FilePlace:
         """The folder has it."""
 
 
-class RedisPlace:
-    """A Redis server that loses nothing, behind a network that does: it is restarted, killed and frozen, its
-    connections are cut, its answers lost."""
+class ServerPlace:
+    """A server that loses nothing, behind a network that does: it is restarted, killed and frozen, its connections
+    are cut, its answers lost."""
 
-    def __init__(self, folder: Path, log: Log) -> None:
-        self.server = RedisServer(folder / "redis", {"appendonly": "yes", "appendfsync": "always"}).start()
-        self.proxy = Proxy(self.server.port).start()
-        self.url = f"redis://127.0.0.1:{self.proxy.port}?timeout=2"
-        self.sure_url = self.server.url()
+    def __init__(self, server: Server, url: str, sure_url: str, log: Log) -> None:
+        """``url``: the store's, with {port} for the proxy's port."""
+        self.server = server.start()
+        self.proxy = Proxy(server.port).start()
+        self.url = url.format(port=self.proxy.port)
+        self.sure_url = sure_url
         self._log = log
 
     def deeds(self, rng: random.Random) -> Deeds:
@@ -153,9 +156,23 @@ class RedisPlace:
         self.server.stop()
 
 
-PLACES = ("sqlite", "redis")
+def redis_place(folder: Path, log: Log) -> ServerPlace:
+    server = RedisServer(folder / "redis", {"appendonly": "yes", "appendfsync": "always"})
+    return ServerPlace(server, "redis://127.0.0.1:{port}?timeout=2", server.url(), log)
+
+
+def postgres_place(folder: Path, log: Log) -> ServerPlace:
+    server = PostgresServer(folder / "postgres")
+    return ServerPlace(server, "postgresql://postgres@127.0.0.1:{port}/postgres?timeout=2", server.url(), log)
+
+
+PLACES = ("sqlite", "redis", "postgres")
 
 
 def make(kind: str, folder: Path, log: Log, log_file: Path) -> Place:
     """The place of this kind, ready for a store."""
-    return RedisPlace(folder, log) if kind == "redis" else FilePlace(folder, log, log_file)
+    if kind == "redis":
+        return redis_place(folder, log)
+    if kind == "postgres":
+        return postgres_place(folder, log)
+    return FilePlace(folder, log, log_file)
