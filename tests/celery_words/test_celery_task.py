@@ -238,6 +238,9 @@ def test_pickle_only_when_asked_for_by_name(world: World, app: Celery) -> None:
     assert job.get() == Point(2, 1)
     [view] = app.jobs(Filter(ids=(job.id,))).jobs
     assert view.args.startswith(b'[[{"__type__":"pickle"')
+    named = swap.apply_async((), {"point": Point(3, 4)})
+    world.advance(1)
+    assert named.get() == Point(4, 3)
     assert by_call.failed()  # it came as a pickle; its result has no JSON form, and nobody asked for another
     later = swap.delay(Point(1, 2))
     app.conf.accept_content = ["json"]
@@ -253,9 +256,31 @@ def test_task_serializer_makes_pickle_the_rule(world: World, app: Celery) -> Non
     def same(x: Any) -> Any:
         return x
 
+    @app.task
+    def widened(points: Any, by: Any) -> Any:
+        return [Point(each.x + by.x, each.y) for each in points]
+
     job = same.delay({1, 2})
-    world.advance(1)
+    counted = chord([same.s(Point(1, 1)), same.s(Point(2, 2))])(widened.s(by=Point(10, 0)))
+    chained = chain(same.s(Point(1, 2)), same.s()).apply_async()
+    world.advance(2)
     assert job.get() == {1, 2}
+    assert counted.get() == [Point(11, 1), Point(12, 2)]
+    assert chained.get() == Point(1, 2)
+
+
+def test_eager(app: Celery) -> None:
+    @app.task(bind=True, serializer="json")
+    def divide(self: Task[..., Any], x: int, y: int) -> float:
+        assert self.request.is_eager
+        return x / y
+
+    app.conf.task_always_eager = True
+    assert (divide.delay(4, 2).get(), divide.delay(4, 2).state) == (2.0, "SUCCESS")
+    assert divide.delay(1, 0).state == "FAILURE"
+    app.conf.task_eager_propagates = True
+    with pytest.raises(ZeroDivisionError):
+        divide.delay(1, 0)
 
 
 def test_expected_failures_are_no_errors_in_the_log(

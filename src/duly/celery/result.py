@@ -112,6 +112,7 @@ class Words(core.AsyncResult[R]):
         self.cancel(terminate)
 
     def then(self, callback: Callable[..., Any], on_error: Any = None, weak: bool = False) -> NoReturn:
+        """Refused: TypeError."""
         raise TypeError("then(): nobody here hears of a job's end; wait with get(), or give the call a link=")
 
     def as_tuple(self) -> tuple[tuple[str, None], None]:

@@ -53,9 +53,11 @@ def embedded_worker(
     go = Go(worker=worker, name=f"{info.name}@{info.host}", slot=0, pool="thread", slots=concurrency, queues=served,
             homes=(None,) * concurrency, poll=_POLL, soft_time_limit=app.conf.task_soft_time_limit, time_limit=None,
             max_tasks=None, reload=False)  # fmt: skip
-    board = make_board()
-    attempts = Attempts(app, go, Board(board, concurrency), SYSTEM)
-    pool = ThreadPool(go, Seat(store, worker, 0, served, _POLL, SYSTEM), Board(board, concurrency), attempts)
+    memory = make_board()
+    board = Board(memory, concurrency)
+    attempts = Attempts(app, go, board, SYSTEM)
+    seat = Seat(store, worker, 0, served, _POLL, SYSTEM)
+    pool = ThreadPool(go, seat, board, attempts)
     ended = threading.Event()
     renewal = threading.Thread(target=_renew, args=[store, worker, pool, ended], name="embedded-renewal", daemon=True)
     thread = threading.Thread(target=pool.run, name="embedded-worker", daemon=True)
@@ -69,9 +71,10 @@ def embedded_worker(
         ended.set()
         renewal.join()
         attempts.close()
-        os.close(board)
+        os.close(memory)
         if thread.is_alive():
             raise TimeoutError(f"a task of the embedded worker has not returned within {patience:g} s")
+        seat.listener.close()
         store.unregister(worker)
 
 

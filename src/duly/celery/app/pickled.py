@@ -4,12 +4,14 @@ Reading a pickle runs code that its writer chose. So one is only written if ``se
 task, the call, or ``task_serializer``), and only read by an app whose ``accept_content`` names pickle; whoever can
 write its store can then run anything as its workers.
 
-A pickled call is stored as ``[[{"__type__": "pickle", "__value__": base64}], {}]``.
+Each value is a pickle by itself, ``{"__type__": "pickle", "__value__": base64}``, so that a chain can hand one on;
+texts, whole numbers and None stay what they are.
 """
 
 from __future__ import annotations
 
 import base64
+import itertools
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +20,13 @@ from typing import Any
 
 import msgspec
 
-from duly.codec import Codec
+from duly.codec import Codec, decode_value
 from duly.errors import ConfigError, DecodeError, EncodeError
 from duly.tagged import short
 
-_PREFIX = b'{"__type__":"pickle","__value__":"'
-_CALL = b"[[" + _PREFIX
+_MARK = b'"__type__":"pickle"'
+_PLAIN = (str, int, bool, type(None))  # whose JSON says all
+_encode = msgspec.json.Encoder().encode
 _PICKLE = ("pickle", "application/x-python-serialize")
 _forced: ContextVar[bool] = ContextVar("duly_pickling", default=False)
 _JSON = ("json", "application/json")
@@ -77,39 +80,60 @@ class PickleCodec(Codec):
         self._accepted = accepted
 
     def encode_args(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
-        if not (_forced.get() or self._pickling()):
-            return super().encode_args(args, kwargs)
-        try:
-            self.signature.bind(*args, **kwargs)
-        except TypeError as exc:
-            raise TypeError(f"{self.name}() {exc}; its parameters are {self.signature}") from None
-        return b"[[" + self._dump((list(args), dict(kwargs)), "its arguments") + b"],{}]"
+        return self._dump_call(args, kwargs, 0) if self._writes() else super().encode_args(args, kwargs)
+
+    def encode_rest(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: int) -> bytes:
+        return self._dump_call(args, kwargs, before) if self._writes() else super().encode_rest(args, kwargs, before)
 
     def decode_args(self, data: bytes) -> tuple[list[Any], dict[str, Any]]:
-        if not data.startswith(_CALL):
-            return super().decode_args(data)
-        args, kwargs = self._load(msgspec.json.decode(data)[0][0])
-        return list(args), dict(kwargs)
+        return self._load_call(data) if _MARK in data else super().decode_args(data)
+
+    def decode_rest(self, data: bytes, before: int) -> tuple[list[Any], dict[str, Any]]:
+        return self._load_call(data) if _MARK in data else super().decode_rest(data, before)
 
     def encode_result(self, value: object) -> bytes:
         return self._dump(value, "the result") if self._pickling() else super().encode_result(value)
 
     def decode_result(self, data: bytes) -> Any:
-        return self._load(msgspec.json.decode(data)) if data.startswith(_PREFIX) else super().decode_result(data)
+        return self._load(decode_value(data)) if _MARK in data else super().decode_result(data)
+
+    def _writes(self) -> bool:
+        return _forced.get() or self._pickling()
+
+    def _dump_call(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: int) -> bytes:
+        self._check_names((*itertools.repeat(None, before), *args), kwargs)
+        positional = b",".join([self._dump(value, "an argument") for value in args])
+        named = b",".join(
+            [_encode(key) + b":" + self._dump(value, f"argument {key!r}") for key, value in kwargs.items()]
+        )
+        return b"[[" + positional + b"],{" + named + b"}]"
+
+    def _load_call(self, data: bytes) -> tuple[list[Any], dict[str, Any]]:
+        args, kwargs = self._load(decode_value(data))
+        return args, kwargs
 
     def _dump(self, value: object, what: str) -> bytes:
+        if type(value) in _PLAIN:
+            return _encode(value)
         try:
             data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as exc:  # whatever an object's own methods raise
             raise EncodeError(f"{self.name}(): {what} cannot be pickled: {short(value)} ({exc})") from None
-        return _PREFIX + base64.b64encode(data) + b'"}'
+        return _encode({"__type__": "pickle", "__value__": base64.b64encode(data).decode()})
 
-    def _load(self, tagged: dict[str, str]) -> Any:
+    def _load(self, value: Any) -> Any:
+        """``value`` with what the pickles in it hold."""
+        if isinstance(value, list):
+            return [self._load(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("__type__") != "pickle":
+            return {key: self._load(each) for key, each in value.items()}
         if not self._accepted():
             raise DecodeError(
-                f"{self.name}(): its stored value is a pickle, and accept_content of this app does not name pickle"
+                f"{self.name}(): a stored value is a pickle, and accept_content of this app does not name pickle"
             )
         try:
-            return pickle.loads(base64.b64decode(tagged["__value__"]))
+            return pickle.loads(base64.b64decode(value["__value__"]))
         except Exception as exc:
             raise DecodeError(f"{self.name}(): the stored pickle cannot be read: {exc}") from exc
