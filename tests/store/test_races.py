@@ -1,4 +1,4 @@
-"""Several real processes on one file, some of them killed."""
+"""Several real processes on one store, some of them killed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
+from tests.conftest import KINDS
 
 import duly.store
 from duly.job import Filter, Job, Kind, Outcome, State, WorkerInfo, new_id
@@ -34,9 +34,9 @@ def go():  # everybody starts at once
 """
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'jobs.db'}"
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, store_of: Callable[[str], str]) -> str:
+    return store_of(request.param)
 
 
 @pytest.fixture
@@ -75,6 +75,8 @@ def heard(process: subprocess.Popen[str]) -> list[object]:
 
 def check(store: Store, url: str) -> None:
     store.close()
+    if not url.startswith("sqlite:"):
+        return
     with sqlite3.connect(url.removeprefix("sqlite:///")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
@@ -100,7 +102,7 @@ def test_of_many_processes_with_one_key_one_is_stored(store: Store, url: str) ->
     check(store, url)
 
 
-def test_many_processes_open_a_new_file_at_once(store: Store, url: str) -> None:
+def test_many_processes_open_a_new_store_at_once(store: Store, url: str) -> None:
     processes = start(url, 'go(); say(store.enqueue([Job(id=new_id(), task="t", due=0)])[0].stored)', 6)
     assert [heard(process) for process in processes] == [[True]] * 6
     assert len(store.jobs(Filter()).jobs) == 6
