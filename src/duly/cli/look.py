@@ -8,6 +8,7 @@ import sys
 import click
 
 from duly.cli.data import full_data, job_data
+from duly.cli.neighbours import Neighbours
 from duly.cli.render import PLAIN_SYMBOLS, SYMBOLS, Look, job_lines, show_lines
 from duly.cli.root import Verb, Whole
 from duly.cli.select import Wanted, filter_options, find, why_nothing
@@ -76,8 +77,8 @@ def _without_after(words: list[str]) -> list[str]:
 def show(session: Session, job_id: str, as_json: bool) -> None:
     """Show everything about a job. ID may be abbreviated."""
     job = find(session, job_id)
-    attempts = session.store.attempts(job.id)
+    attempts, beside = session.store.attempts(job.id), Neighbours(session.store, job)
     if as_json:
-        session.json(full_data(job, attempts, session.store.now()))
+        session.json({**full_data(job, attempts, session.store.now()), **beside.data()})
     else:
-        session.print(*show_lines(job, attempts, look(session)))
+        session.print(*show_lines(job, attempts, beside.facts(), look(session)))

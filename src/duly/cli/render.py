@@ -178,10 +178,12 @@ def progress_line(raw: bytes | None) -> str:
 # -- one job -------------------------------------------------------------------------------------
 
 
-def show_lines(job: JobView, attempts: Sequence[Attempt], look: Look) -> list[Text]:
-    """Everything about one job."""
+def show_lines(
+    job: JobView, attempts: Sequence[Attempt], beside: Sequence[tuple[str, str]], look: Look
+) -> list[Text]:
+    """Everything about one job; ``beside``: what comes before and after it."""
     head = Text.assemble(state_text(job.state_name(look.now), look), "  ", (clean(job.task), "bold"))
-    facts = [*_identity(job), *_times(job, look), *_state_facts(job, look), *_outcome(job)]
+    facts = [*_identity(job), *_times(job, look), *_state_facts(job, look), *beside, *_outcome(job)]
     lines = [head, *(_fact(label, value) for label, value in facts if value)]
     for number, attempt in enumerate(attempts):
         lines += [Text("")] if number == 0 else []
@@ -238,7 +240,6 @@ def _state_facts(job: JobView, look: Look) -> list[tuple[str, str]]:
         ("attempts", ", ".join(counts)),
         ("progress", progress_line(job.progress)),
         ("note", "asked to stop" if job.cancelling else ""),
-        ("after", "" if job.after is None else f"gate {clean(job.after)}"),
     ]
 
 
