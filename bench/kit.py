@@ -118,6 +118,14 @@ class Marks:
             self._starts[i] = time.time_ns()
         self._counts[i] += 1
 
+    def began(self) -> bool:
+        """Whether the last slot is marked: what programs use for the first start of all."""
+        return bool(self._starts[self.n - 1])
+
+    def forget(self, i: int) -> None:
+        """Forget the start of job ``i``."""
+        self._starts[i] = self._counts[i] = 0
+
     def missing(self, n: int) -> int:
         """How many of the jobs 0 ... n-1 have not started."""
         return self._counts[:n].tobytes().count(0)

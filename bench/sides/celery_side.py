@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from celery import Celery, group
+from celery import Celery, chain, chord, group
 
 from bench.kit import Marks
 
@@ -38,6 +38,23 @@ def mark(i: int) -> None:
 def square(i: int) -> int:
     MARKS.start(i)
     return i * i
+
+
+@app.task
+def hand_on(i: int) -> int:
+    if not MARKS.began():
+        MARKS.start(MARKS.n - 1)
+    return i
+
+
+@app.task(ignore_result=True)
+def mark_chain(i: int) -> None:
+    MARKS.start(i)
+
+
+@app.task(ignore_result=True)
+def mark_chord(numbers: list[int]) -> None:
+    MARKS.start(numbers[0])
 
 
 @app.task(ignore_result=True)
@@ -76,6 +93,16 @@ def send_squares(n: int) -> Sequence[Any]:
 
 def read(handles: Sequence[Any]) -> list[int]:
     return [handle.get(timeout=60) for handle in handles]
+
+
+def send_chains(first: int, n: int) -> None:
+    for i in range(first, first + n):
+        chain(hand_on.s(i), hand_on.s(), mark_chain.s()).apply_async()
+
+
+def send_chords(first: int, n: int, members: int) -> None:
+    for i in range(first, first + n):
+        chord([hand_on.s(i) for _ in range(members)])(mark_chord.s())
 
 
 def send_hold(i: int, seconds: float) -> None:
