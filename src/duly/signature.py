@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from duly.app import Duly
-    from duly.canvas import chain
     from duly.result import AsyncResult
     from duly.task import Task
     from duly.weaving import Ends, Given, Hold, Loom
@@ -272,10 +271,10 @@ class Signature(dict[str, Any], Generic[R]):
         """``~sig``: call it and wait for the value."""
         return self.apply_async().get()
 
-    def __or__(self, other: Any) -> chain:  # type: ignore[override]  # of dict it merges two
+    def __or__(self, other: Signature[S]) -> Signature[S]:  # type: ignore[override]  # of dict it merges two
         from duly.canvas import joined
 
-        return NotImplemented if not isinstance(other, Signature) else joined(self, other)  # type: ignore[return-value]
+        return joined(self, other) if isinstance(other, Signature) else NotImplemented
 
     # -- weaving ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, assert_type
 
-from duly import AsyncResult, AsyncTask, Duly, Task
+from duly import AsyncResult, AsyncTask, Duly, GroupResult, Signature, Task, chain, chord, group, signature, xmap
 
 app = Duly("typed")
 
@@ -46,6 +46,20 @@ assert_type(mail.delay("a", subject="b").get(), None)
 assert_type(bound.delay(3).get(), str)
 assert_type(bound(3), str)
 typed_async: AsyncTask[..., bytes] = fetch
+sig: Signature[int] = add.s(2)
+assert_type(add.si(1, y=2), Signature[int])
+assert_type(add.signature((1,), queue="q"), Signature[int])
+assert_type(sig.delay(1), AsyncResult[int])
+assert_type(sig.apply_async(countdown=1).get(), int)
+assert_type(sig.set(queue="x").clone((1,)), Signature[int])
+assert_type(sig(1), int)
+assert_type(add.s(1, 2) | bound.s(), Signature[str])
+assert_type(signature("typed.add"), Signature[Any])
+assert_type(add.map([1]), xmap)
+assert_type(chord([add.s(1, 1)])(add.s()), Any)
+assert_type(group([add.s(1, 1)])(), GroupResult)
+assert_type(group([add.s(1, 1)])().get(), list[Any])
+whole: Signature[None] = chain(add.s(1, 1), add.s(2)) | mail.s(subject="x")
 coroutine: Coroutine[Any, Any, bytes] = fetch("u")
 assert_type(fetch.delay("u").get(), bytes)
 assert_type(bound_fetch.delay("u"), AsyncResult[bytes])
@@ -55,6 +69,8 @@ async def use() -> None:
     assert_type(await fetch("u"), bytes)
     assert_type(await add.adelay(1), AsyncResult[int])
     assert_type(await (await add.adelay(1)), int)
+    assert_type(await (await sig.adelay(1)), int)
+    assert_type(await group([sig])(), list[Any])
     assert_type(await (await fetch.adelay("u")).aget(timeout=1), bytes)
 
 
@@ -75,3 +91,9 @@ app.conf.worker_lease = "10"  # error
 
 @app.task(priorty=3)  # error
 def wrong() -> None: ...
+
+
+add.si("a")  # error
+add.si(1, z=2)  # error
+add.s(1) | 5  # error
+add.s().link(5)  # error
