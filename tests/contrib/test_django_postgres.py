@@ -59,3 +59,40 @@ def test_a_reminder_is_sent_at_its_time(office: Office) -> None:
     assert status == 201
     reminder = eventually(lambda: (found := site.get(f"/reminders/{made['reminder']}/"))["sent"] and found)
     assert reminder["sent"] >= reminder["due"]
+
+
+IN_THE_TRANSACTION = """
+import os
+from django.db import transaction
+from django.utils import timezone
+from reminders.models import Reminder
+from reminders.tasks import send
+
+def remind():
+    reminder = Reminder.objects.create(text="tea", due=timezone.now())
+    return send.using("default").delay(reminder.pk)
+
+try:
+    with transaction.atomic():
+        gone = remind()
+        raise KeyError
+except KeyError:
+    print(gone.state)
+with transaction.atomic():
+    kept = remind()
+    print(kept.state)  # another connection looks: it is not there yet
+print(kept.get(timeout=20), Reminder.objects.filter(sent=None).count(), Reminder.objects.count(), flush=True)
+with transaction.atomic():
+    remind()
+    os._exit(9)  # between writing both and committing
+"""
+
+
+def test_a_job_is_stored_by_the_transaction_itself(office: Office) -> None:
+    office.worker("-c", "1", "-Q", "default,mail")
+    said = office.run(code=IN_THE_TRANSACTION, status=9).stdout.splitlines()
+    assert said == ["unknown", "unknown", "True 0 1"]
+    sent = "from reminders.models import Reminder; print(Reminder.objects.count())"
+    assert office.run(code=sent).stdout.strip() == "1"
+    jobs = [json.loads(line) for line in office.run("duly", "jobs", "--json").stdout.splitlines()]
+    assert [job["task"] for job in jobs if job["task"].endswith("send")] == ["reminders.tasks.send"]
