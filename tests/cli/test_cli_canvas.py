@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from conftest import Duly, a_worker, reserve, settle
-
 from duly.job import Gate, Job, Kind
 from duly.store.contract import Store
 
