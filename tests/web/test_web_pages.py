@@ -465,3 +465,20 @@ def test_a_job_of_a_canvas_shows_its_neighbours(store: Store) -> None:
         assert "s-held" in client.get(f"/job?id={last.id}").text
         assert last.id in client.get("/jobs?q=state:held").text
     app.close()
+
+
+@pytest.mark.parametrize("raw", [b"not json", b"\xff\xfe", b'{"a": 1}', b"[1]"])
+def test_arguments_that_are_none_are_shown_and_can_be_mended(store: Store, client: Client, raw: bytes) -> None:
+    secret = msgspec.json.encode(Options(sensitive=("password",)))
+    job = Job(id="odd", task="t", due=store.now() + HOUR, args=raw, options=secret)
+    store.enqueue([job, Job(id="plain", task="t", due=store.now() + HOUR, args=raw)])
+    for path in ("/jobs", "/future", "/job?id=odd", "/job?id=plain", "/api/v1/jobs", "/api/v1/job?id=plain"):
+        assert client.get(path).status == 200, path
+    assert client.post("/job/move", {"id": "odd", "args": "[[1],{}]"}).status == 200
+    assert store.jobs(Filter(ids=("odd",))).jobs[0].args == b"[[1],{}]"
+
+
+def test_numbers_in_addresses_that_are_none_harm_nothing(store: Store, client: Client) -> None:
+    put(store, ahead=3600)
+    assert client.get("/jobs?looked=x").status == 200
+    assert client.post("/jobs/bulk", {"verb": "cancel", "q": "", "expected": "x", "until": "y"}).status == 200

@@ -35,7 +35,6 @@ ROUTES = [
     Route("/workers/shut-down", now.shut_down, methods=["POST"]),
     Route("/jobs", jobs.jobs),
     Route("/jobs/suggest", jobs.suggest),
-    Route("/jobs/find", jobs.find),
     Route("/jobs/bulk", jobs.preview),
     Route("/jobs/bulk/all", jobs.preview_all),
     Route("/jobs/bulk", jobs.start, methods=["POST"]),

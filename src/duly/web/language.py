@@ -268,7 +268,7 @@ def lateness_of(job: JobView, now: int) -> int | None:
     """How long after its due it started, or how long it waits already; never negative."""
     if job.started is not None:
         return max(job.started - job.due, 0)
-    return None if job.state.final else max(now - job.due, 0)
+    return None if job.state.final or job.held else max(now - job.due, 0)
 
 
 # -- tests -------------------------------------------------------------------------------------------

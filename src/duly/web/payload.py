@@ -67,7 +67,7 @@ def restored(posted: bytes, stored: HasArguments) -> bytes:
     except msgspec.MsgspecError as exc:
         raise ValueError(f"expected [[positional], {{named}}] as JSON: {exc}") from None
     if sensitive(stored.options):
-        old_args, old_kwargs = _call(stored.args)
+        old_args, old_kwargs = _stored_call(stored.args)
         args = [
             old_args[at] if bytes(value) == bytes(_hidden) and at < len(old_args) else value
             for at, value in enumerate(args)
@@ -77,6 +77,22 @@ def restored(posted: bytes, stored: HasArguments) -> bytes:
             for name, value in kwargs.items()
         }
     return msgspec.json.encode([args, kwargs])
+
+
+def _stored_call(stored: bytes) -> tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]:
+    """Stored arguments; nothing of what are none, so that all that is hidden there is lost when it is edited."""
+    try:
+        return _call(stored)
+    except msgspec.MsgspecError:
+        return [], {}
+
+
+def is_same_call(one: bytes, other: bytes) -> bool:
+    """The same arguments, however they are spaced."""
+    try:
+        return msgspec.json.encode(_call(one)) == msgspec.json.encode(_call(other))
+    except msgspec.MsgspecError:
+        return one == other
 
 
 def pretty(stored: bytes | None) -> str:

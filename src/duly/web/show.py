@@ -116,7 +116,7 @@ def short_id(id: str) -> str:
 
 
 STATE_MARKS = {
-    "scheduled": "◷", "held": "⏸", "queued": "•", "retrying": "↻", "running": "▶",
+    "scheduled": "◷", "held": "‖", "queued": "•", "retrying": "↻", "running": "▶",
     "succeeded": "✓", "failed": "✗", "cancelled": "⊘", "uncertain": "?",
     "retry": "↻", "lost": "☠", "released": "↩", "postponed": "↻",
 }  # fmt: skip

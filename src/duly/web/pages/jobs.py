@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from duly.cli import times
-from duly.job import STATE_NAMES, Change, Filter
+from duly.job import STATE_NAMES, Change
 from duly.messages import Action
 from duly.store.contract import Order
 from duly.web import bulk, payload
@@ -24,7 +24,6 @@ from duly.web.site import (
     go,
     is_partial,
     link,
-    needed,
     query,
     render,
     site_of,
@@ -52,7 +51,7 @@ def jobs(request: Request) -> Response:
     found = search(site_of(request).store, wanted, query(request, "after") or None, PAGE)
     context = {**_about(request), "wrong": "", "found": found, "order": wanted.order}
     if found.after is not None:
-        looked = found.looked + int(query(request, "looked", "0") or 0)
+        looked = found.looked + _whole(query(request, "looked"))
         more = {"q": wanted.text, "order": query(request, "order") or None, "after": found.after, "looked": looked}
         context |= {"more": link(request, "/jobs", **more), "looked": looked}
     rows_only = is_partial(request) and "after" in request.query_params
@@ -141,7 +140,7 @@ def start(request: Request, form: Form) -> Response:
     what = f"jobs {order.query.text or '(all)'}" if order.query is not None else f"{len(order.ids):,} selected jobs"
     action = Action(
         at=now, who=viewer_of(request).name, verb=order.verb.name, what=what, detail=described(order.change),
-        total=len(order.ids) or int(form.get("expected", "0") or 0), state="running", updated=now,
+        total=len(order.ids) or _whole(form.get("expected")), state="running", updated=now,
     )  # fmt: skip
     return go(request, "/audit/action", id=site.bulk.start(order, action))
 
@@ -153,9 +152,14 @@ def _order(request: Request, verb: str, ids: list[str], text: str, form: Form | 
     change = Change()
     if form is not None and verb == "move":
         change = change_of(due_of(request, form.get("due")), form.get("queue"), form.get("priority"))
-    until = int(form.get("until") or now) if form is not None else now
+    until = _whole(form.get("until")) or now if form is not None else now
     wanted = None if ids else parse(text, now, zone_of(request), _ORDERS.get(query(request, "order")))
     return bulk.Order(VERBS[verb], change, wanted, ids, until)
+
+
+def _whole(text: str) -> int:
+    """A number that a page of ours has given along; 0 for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 def due_of(request: Request, text: str) -> int | None:
@@ -163,12 +167,3 @@ def due_of(request: Request, text: str) -> int | None:
     if not text.strip():
         return None
     return times.parse_instant(text, site_of(request).store.now(), zone_of(request))
-
-
-def find(request: Request) -> Response:
-    """The job whose id begins so, if there is one; else the list."""
-    start = needed(request, "id")
-    found = site_of(request).store.jobs(Filter(id_prefix=start), limit=2).jobs
-    if len(found) == 1:
-        return RedirectResponse(link(request, "/job", id=found[0].id), 303)
-    return RedirectResponse(link(request, "/jobs", q=f"id:{start}"), 303)
