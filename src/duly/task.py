@@ -12,20 +12,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-import sys
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
-    Literal,
-    NoReturn,
     ParamSpec,
     TypeVar,
     Unpack,
     cast,
-    overload,
 )
 
 import msgspec
@@ -39,15 +34,14 @@ from duly.call import (
     check_limits,
     check_names,
     check_parts,
-    due_of,
     make_job,
 )
-from duly.codec import Codec, encode_value
-from duly.errors import ConfigError, RetriesExhausted, Retry
+from duly.codec import Codec
+from duly.errors import ConfigError
 from duly.hooks import Hooks
-from duly.job import Flag, Job, Progress, WhenLate, new_id
+from duly.inside import Inside
+from duly.job import Flag, Job, WhenLate, new_id
 from duly.oncommit import OnCommit
-from duly.request import Request, current
 from duly.result import AsyncResult
 from duly.signing import Signs
 from duly.task_options import CHECKS, TaskOptions, check_options, hidden
@@ -58,8 +52,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
-Q = ParamSpec("Q")
 
 _BULK = 1_000
 
@@ -67,7 +59,7 @@ LATE_TOLERANCE = 60.0
 """Seconds that a job may be late before ``on_late`` decides, unless the task or the call says otherwise."""
 
 
-class Task(Hooks, OnCommit[P, R], Signs[P, R]):
+class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
     """One registered function. Made by ``@app.task``; shared by all threads, and immutable after that.
 
     Calling it runs the function here and now; ``delay`` and ``apply_async`` store a job.
@@ -396,115 +388,6 @@ class Task(Hooks, OnCommit[P, R], Signs[P, R]):
         if app.conf.task_always_eager:
             return [eager.run(self, job) for job in jobs]
         return [app.result_type(answer.id, app, self) for answer in app.client.enqueue_bulk(jobs)]
-
-    # -- while it runs ---------------------------------------------------------------------------
-
-    @property
-    def request(self) -> Request:
-        """The attempt that runs here. RuntimeError outside of a job."""
-        request = current.get()
-        if request is None:
-            raise RuntimeError(
-                f"{self.name} runs in no job here; request, progress() and effect() belong to a running job"
-            )
-        return request
-
-    @overload
-    def retry(
-        self,
-        *,
-        exc: BaseException | None = None,
-        countdown: float | None = None,
-        eta: datetime | None = None,
-        max_retries: int | None = None,
-        throw: Literal[True] = True,
-    ) -> NoReturn: ...
-    @overload
-    def retry(
-        self,
-        *,
-        exc: BaseException | None = None,
-        countdown: float | None = None,
-        eta: datetime | None = None,
-        max_retries: int | None = None,
-        throw: bool,
-    ) -> Retry: ...
-    def retry(
-        self,
-        *,
-        exc: BaseException | None = None,
-        countdown: float | None = None,
-        eta: datetime | None = None,
-        max_retries: int | None = None,
-        throw: bool = True,
-    ) -> Retry:
-        """Leave the task and have it run again; after ``default_retry_delay`` unless told when.
-
-        Raises Retry; with ``throw=False`` gives it, for the task to raise. When no retry is left:
-        raises ``exc``, else the exception being handled, else RetriesExhausted.
-        """
-        cause = exc or sys.exc_info()[1]
-        request = current.get()
-        if request is None:
-            raise cause or RuntimeError(f"{self.name}.retry() was called outside of a job")
-        most = request.max_retries if max_retries is None else max_retries
-        if retry.exhausted(request.retries, most):
-            raise self.exhausted(exc, cause, f"{self.name} asked for retry {request.retries + 1} of {most}")
-        if countdown is None and eta is None:
-            countdown = self.retry_policy.default_retry_delay
-        again = Retry(due_of(countdown, eta, request.now(), self.app.zone), cause)
-        if throw:
-            raise again from cause
-        return again
-
-    def exhausted(self, exc: BaseException | None, handled: BaseException | None, text: str) -> BaseException:
-        """What ``retry`` raises when no retry is left; ``handled``: the exception being handled, ``exc`` if given."""
-        return handled or RetriesExhausted(text)
-
-    def retry_for(self, exc: BaseException, request: Request) -> Retry | None:
-        """The Retry that ``exc``, which left the task, calls for by itself; None if it is a failure."""
-        if isinstance(exc, Retry):
-            return exc
-        if not self.retry_policy.covers(exc) or retry.exhausted(request.retries, request.max_retries):
-            return None
-        return Retry(request.due_in(retry.delay(request.retries, self.retry_policy, request.rng)), exc)
-
-    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
-        """Say how far the running task is; ``AsyncResult.progress`` and ``duly show`` read it.
-
-        Cheap to call often: written every 0.25 s at most. Raises StaleLease when the job was given to another
-        worker, which is a good moment to stop.
-        """
-        self.request.report(Progress(done=done, total=total, note=note))
-
-    def update_state(self, state: str, meta: Any = None) -> None:
-        """Say where the running task is, in a word of its own and with any JSON value beside it (Celery's way).
-
-        ``AsyncResult.progress`` has both; of a dict, ``current`` (or ``done``) and ``total`` are shown as progress.
-        Raises EncodeError, StaleLease.
-        """
-        numbers = meta if isinstance(meta, dict) else {}
-        done, total = (
-            next((float(numbers[key]) for key in keys if isinstance(numbers.get(key), int | float)), None)
-            for keys in (("current", "done"), ("total",))
-        )
-        data = msgspec.Raw(encode_value(meta, f"update_state of {self.name}: meta"))
-        request = self.request
-        changed = state != request.told_state
-        request.told_state = state
-        request.report(Progress(done=done or 0.0, total=total, state=state, meta=data), now=changed)
-
-    def effect(self, key: str, fn: Callable[Q, T], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        """Do a step once over all attempts of this job: ``fn``'s value is recorded in the store under ``key``.
-
-        An attempt that finds it recorded does not call ``fn``. The value has gone through JSON, the first time
-        too. Raises StaleLease when the job was given to another worker.
-        """
-        return self.request.effect(key, fn, args, kwargs)
-
-    async def aeffect(self, key: str, fn: Callable[Q, Awaitable[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        """:meth:`effect` for an ``async def`` step."""
-        return await self.request.aeffect(key, fn, args, kwargs)
 
 
 class AsyncTask(Task[P, R]):
