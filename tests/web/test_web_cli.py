@@ -76,6 +76,7 @@ def test_a_dashboard_is_served_until_it_is_told_to_end(start: Start, tmp_path: P
         (("dashboard", "--port", "70000"), "70000"),
         (("dashboard", "--user-header", "X-User"), "--allow-host"),
         (("dashboard", "--host", "203.0.113.1", "--users", "users"), "cannot listen on 203.0.113.1"),
+        (("up", "-D"), "up stays in the foreground"),
         (("dashbord",), "Did you mean 'dashboard'"),
     ],
 )

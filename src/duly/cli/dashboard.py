@@ -116,6 +116,8 @@ def up(ctx: click.Context, session: Session, /, **given: Any) -> None:
     _need_web()
     if session.app_spec is None:
         raise click.UsageError(NO_APP)
+    if given["detach"]:
+        raise click.UsageError("up stays in the foreground; for the background: duly worker -D, and duly dashboard")
     from duly.web import server
 
     where = {name: given.pop(name) for name in ("host", "port", "users", "user_header", "allow_host", "read_only")}

@@ -180,9 +180,7 @@ def edited(site: Site, typed: str, it: JobView) -> bytes | None:
     if not typed.strip():
         return None
     args = payload.restored(typed.encode(), it)
-    if args == msgspec.json.encode(
-        msgspec.json.decode(it.args, type=tuple[list[msgspec.Raw], dict[str, msgspec.Raw]])
-    ):
+    if payload.is_same_call(args, it.args):
         return None
     if site.app is not None:
         try:
