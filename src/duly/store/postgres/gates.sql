@@ -104,7 +104,7 @@ UPDATE duly.jobs SET state = 0, finished = NULL, error = NULL, cancel = 0 WHERE 
 -- :name replace
 UPDATE duly.jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
     started = NULL, error = NULL, progress = NULL, log = NULL, retries = 0, lost = 0
-WHERE seq = ? AND token = ? AND state = 1
+WHERE seq = ? AND token = ? AND state + 0 = 1
 RETURNING state
 
 -- :name become

@@ -269,7 +269,7 @@ BEGIN
     END IF;
 END $$;
 
--- Write how attempts ended. Raises DL001, so that nothing of it is written, if a lease is stale.
+-- Write how attempts ended ("state + 0": see statements.sql). Raises DL001, so that nothing of it is written, if a lease is stale.
 CREATE FUNCTION duly.settle(
     at bigint, holder bigint, seat integer, refs bigint[], tokens bigint[], kinds integer[], starts bigint[],
     ends bigint[], dues bigint[], results bytea[], errors bytea[], progresses bytea[], logs bytea[]
@@ -282,7 +282,7 @@ BEGIN
         error = o.error, progress = coalesce(o.progress, j.progress), log = o.log
     FROM unnest(refs, tokens, kinds, starts, ends, results, errors, progresses, logs)
         o(ref, token, kind, start, finish, result, error, progress, log)
-    WHERE o.kind <= 5 AND j.seq = o.ref AND j.token = o.token AND j.state = 1;
+    WHERE o.kind <= 5 AND j.seq = o.ref AND j.token = o.token AND j.state + 0 = 1;
     GET DIAGNOSTICS total = ROW_COUNT;
     IF total < cardinality(refs) THEN  -- some are to run again
         WITH again AS (
@@ -292,7 +292,7 @@ BEGIN
                 progress = coalesce(o.progress, j.progress), started = NULL
             FROM unnest(refs, tokens, kinds, starts, ends, dues, errors, progresses, logs)
                 o(ref, token, kind, start, finish, due, error, progress, log)
-            WHERE o.kind IN (6, 9) AND j.seq = o.ref AND j.token = o.token AND j.state = 1
+            WHERE o.kind IN (6, 9) AND j.seq = o.ref AND j.token = o.token AND j.state + 0 = 1
             RETURNING j.seq, j.attempt, o.kind, o.start, o.finish, o.error, o.log
         )
         INSERT INTO duly.attempts (job, attempt, outcome, worker, slot, started, finished, error, log)
@@ -302,7 +302,7 @@ BEGIN
         UPDATE duly.jobs j SET state = CASE j.cancel WHEN 0 THEN 0 ELSE 4 END,
             finished = CASE j.cancel WHEN 0 THEN NULL ELSE at END, attempt = j.attempt - 1, started = NULL
         FROM unnest(refs, tokens, kinds) o(ref, token, kind)
-        WHERE o.kind = 7 AND j.seq = o.ref AND j.token = o.token AND j.state = 1;
+        WHERE o.kind = 7 AND j.seq = o.ref AND j.token = o.token AND j.state + 0 = 1;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF total + written < cardinality(refs) THEN
             RAISE EXCEPTION 'duly: a lease is stale' USING ERRCODE = 'DL001';

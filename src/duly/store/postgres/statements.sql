@@ -1,6 +1,8 @@
 -- The PostgreSQL store: every fixed statement, by name. `duly.` stands for the store's schema, `?` and `:name` for
 -- parameters. What a name takes and gives is the same as in the SQLite store (store/sql/db.py); the tables are in
 -- schema_1.sql. What is read in order to be changed is locked by the statement that reads it, in the order of seq.
+-- "state + 0" keeps the planner from the index of running jobs where the job is known: to statistics of a moment when
+-- nothing ran, that index is empty.
 
 -- :name insert
 INSERT INTO duly.jobs (id, task, args, queue, priority, due, expires, flags, headers, options, key, limit_key, created)
@@ -54,17 +56,17 @@ UPDATE duly.jobs SET state = 4, finished = ?, error = ? WHERE seq = ANY (?::bigi
 
 -- :name finish
 UPDATE duly.jobs SET state = ?, started = ?, finished = ?, result = ?, error = ?, progress = coalesce(?, progress), log = ?
-WHERE seq = ? AND token = ? AND state = 1
+WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name again
 UPDATE duly.jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
     due = ?, retries = retries + ?, error = ?, progress = coalesce(?, progress), started = NULL
-WHERE seq = ? AND token = ? AND state = 1
+WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name release
 UPDATE duly.jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
     attempt = attempt - 1, started = NULL
-WHERE seq = ? AND token = ? AND state = 1
+WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name lose
 UPDATE duly.jobs SET state = ?, lost = ?, error = ?, started = ?, finished = ? WHERE seq = ?
@@ -80,10 +82,10 @@ ON CONFLICT (minute, queue, task, outcome, measure, bucket, shard)
     DO UPDATE SET n = r.n + excluded.n, total = r.total + excluded.total
 
 -- :name set_progress
-UPDATE duly.jobs SET progress = ? WHERE seq = ? AND token = ? AND state = 1
+UPDATE duly.jobs SET progress = ? WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name holds
-SELECT 1 FROM duly.jobs WHERE seq = ? AND token = ? AND state = 1
+SELECT 1 FROM duly.jobs WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name get_effect
 SELECT value FROM duly.effects JOIN duly.jobs ON seq = job WHERE job = ? AND id = ? AND effects.key = ?
@@ -504,7 +506,7 @@ FROM duly.jobs WHERE state = 1 AND worker = ? AND slot = ? AND token = ? ORDER B
 -- :name unsettled
 -- Which of these attempts are still running.
 SELECT j.seq FROM unnest(?::bigint[], ?::bigint[]) o(ref, token)
-JOIN duly.jobs j ON j.seq = o.ref AND j.token = o.token AND j.state = 1
+JOIN duly.jobs j ON j.seq = o.ref AND j.token = o.token AND j.state + 0 = 1
 
 -- :name delete_seats
 DELETE FROM duly.seats s WHERE NOT EXISTS (SELECT FROM duly.workers w WHERE w.id = s.worker)
