@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from duly.errors import ConfigError
 from duly.job import Advance, Occurrence, Schedule
+from duly.store.owning import check_owner, check_removable, definition
 from duly.store.redis.packing import Blob, job_row
 from duly.store.redis.server import Server
 
@@ -106,11 +106,7 @@ def remove(server: Server, name: str) -> bool:
         if name not in stored:
             return [], False
         schedule, _ = stored[name]
-        if schedule.owner is not None:
-            raise ConfigError(
-                f"schedule {name!r} is declared by the code of app {schedule.owner!r}, which would declare it again; "
-                "remove it there, or pause it"
-            )
+        check_removable(schedule)
         return _delete(schedule), True
 
     return _change(server, steps)
@@ -176,8 +172,7 @@ def _put(wanted: Schedule, stored: Stored) -> list[Step]:
         fresh = msgspec.structs.replace(wanted, paused=False, last=None)
         return [_write(fresh), *_rules(wanted.overlap != "allow")]
     before, _ = stored[wanted.name]
-    if before.owner != wanted.owner:
-        raise ConfigError(_taken(before, wanted))
+    check_owner(before, wanted)
     if definition(before) == definition(wanted):
         return []
     same_rule = before.rule == wanted.rule
@@ -206,14 +201,3 @@ def _rules(changed: bool) -> list[Step]:
 
 def _lua(value: object) -> object:
     return False if value is None else value
-
-
-def definition(schedule: Schedule) -> Schedule:
-    """A schedule without what the store keeps of it."""
-    return msgspec.structs.replace(schedule, owner=None, revision=0, paused=False, next=None, last=None)
-
-
-def _taken(before: Schedule, wanted: Schedule) -> str:
-    who = f"app {wanted.owner!r} declares" if wanted.owner is not None else "you want to store"
-    whose = f"the code of app {before.owner!r} declares one" if before.owner is not None else "one was stored by hand"
-    return f"schedule {before.name!r}: {who} it, but {whose} of this name; choose another name or remove that one"

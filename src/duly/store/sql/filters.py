@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
-from duly.errors import ConfigError
-from duly.job import STATE_NAMES, Filter
+from duly.job import Filter
+from duly.store.paging import check_states
 from duly.store.sql.db import Db
 
 _HELD = "j.lane >= 'gate:' AND j.lane < 'gate;'"  # at a gate: a range of the index of parked jobs
@@ -21,12 +19,11 @@ _STATES = {  # "j.state >= 2" tells the planner that the index of ended jobs has
     "cancelled": "j.state >= 2 AND j.state = 4",
     "uncertain": "j.state >= 2 AND j.state = 5",
 }
-WAITING = frozenset({"scheduled", "held", "queued", "retrying"})
-FINAL = {"succeeded": 2, "failed": 3, "cancelled": 4, "uncertain": 5}
 
 
 def where(db: Db, which: Filter, now: int) -> tuple[str, dict[str, object]]:
     """A condition on ``jobs j`` and its parameters. Raises ConfigError for an unknown state name."""
+    check_states(which)
     terms: list[str] = []
     values: dict[str, object] = {"now": now}
     if which.ids is not None:
@@ -38,7 +35,7 @@ def where(db: Db, which: Filter, now: int) -> tuple[str, dict[str, object]]:
         values["id_to"] = which.id_prefix + "\U0010ffff"
     if which.states is not None:
         terms.append(
-            "(" + " OR ".join(f"({_state(name)})" for name in which.states) + ")" if which.states else "FALSE"
+            "(" + " OR ".join(f"({_STATES[name]})" for name in which.states) + ")" if which.states else "FALSE"
         )
     if which.queues is not None:
         terms.append(db.one_of("j.queue", "queues"))
@@ -59,12 +56,3 @@ def where(db: Db, which: Filter, now: int) -> tuple[str, dict[str, object]]:
         terms.append("j.key = :key")
         values["key"] = which.key
     return " AND ".join(terms) or "TRUE", values
-
-
-def _state(name: str) -> str:
-    try:
-        return _STATES[name]
-    except KeyError:
-        guess = difflib.get_close_matches(name, STATE_NAMES, n=1)
-        hint = f"; did you mean {guess[0]!r}?" if guess else ""
-        raise ConfigError(f"state {name!r}: no such state{hint} Known: {', '.join(STATE_NAMES)}") from None

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from duly.errors import ConfigError
 from duly.job import (
     COUNT_CAP,
     Attempt,
@@ -23,9 +22,11 @@ from duly.job import (
     Rollup,
     State,
 )
+from duly.store import paging
 from duly.store.contract import Order
+from duly.store.paging import FINAL, WAITING
 from duly.store.sql.db import Db, Row
-from duly.store.sql.filters import FINAL, WAITING, where
+from duly.store.sql.filters import where
 from duly.store.sql.rows import is_held
 
 _SEQ, _DUE, _FINISHED = 0, 6, 18  # columns of the statement "view"
@@ -35,7 +36,7 @@ def page(db: Db, which: Filter, order: Order, after: str | None, limit: int, now
     """A page by the cheapest road: waiting jobs by due through their index, ended ones newest first through theirs,
     everything else by age through the table itself."""
     condition, values = where(db, which, now)
-    cursor = _cursor(after)
+    cursor = paging.cursor(after)
     states = set(which.states or ())
     if order == "due":
         rows, key = _by_due(db, condition, values, cursor, limit, states, which.queues), _DUE
@@ -118,16 +119,6 @@ def _by_due(
     parked = f"{db.text('view')} WHERE {condition} ORDER BY j.due, j.seq LIMIT :limit"
     parts.append(db.query(parked, values | {"limit": limit}).fetchall())
     return list(heapq.merge(*parts, key=lambda row: (row[_DUE], row[_SEQ])))[:limit]
-
-
-def _cursor(after: str | None) -> Row | None:
-    if after is None:
-        return None
-    try:
-        first, second = after.split(".")
-        return int(first), int(second)
-    except ValueError:
-        raise ConfigError(f"after={after!r}: not the end of a page; hand back what the page before gave") from None
 
 
 def _view(row: Row) -> JobView:

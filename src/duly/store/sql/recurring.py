@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from duly.errors import ConfigError
 from duly.job import Advance, Schedule
+from duly.store.owning import check_owner, check_removable, definition
 from duly.store.sql import rules
 from duly.store.sql.db import Db, Row
 from duly.store.sql.rows import error, job_row
@@ -75,8 +75,7 @@ def put(db: Db, wanted: Schedule, now: int) -> None:
     if before is None:
         _write(db, msgspec.structs.replace(wanted, paused=False, last=None))
         return
-    if before.owner != wanted.owner:
-        raise ConfigError(_taken(before, wanted))
+    check_owner(before, wanted)
     if definition(before) == definition(wanted):
         return
     withdrawn = _withdraw(db, before.name, now, now, "withdrawn: its schedule was changed")
@@ -90,11 +89,7 @@ def remove(db: Db, name: str, now: int) -> bool:
     schedule = _named(db, name)
     if schedule is None:
         return False
-    if schedule.owner is not None:
-        raise ConfigError(
-            f"schedule {name!r} is declared by the code of app {schedule.owner!r}, which would declare it again; "
-            "remove it there, or pause it"
-        )
+    check_removable(schedule)
     _delete(db, schedule, now)
     return True
 
@@ -130,11 +125,6 @@ def advance(db: Db, step: Advance, now: int) -> int | None:
 # -- the steps of a change -----------------------------------------------------------------------
 
 
-def definition(schedule: Schedule) -> Schedule:
-    """A schedule without what the store keeps of it."""
-    return msgspec.structs.replace(schedule, owner=None, revision=0, paused=False, next=None, last=None)
-
-
 def _write(db: Db, schedule: Schedule) -> None:
     values = (schedule.name, schedule.owner, _new_revision(db), schedule.paused, schedule.next, schedule.last)
     db.run("put_schedule", (*values, _encode(definition(schedule))))
@@ -163,9 +153,3 @@ def _earliest(next_: int | None, withdrawn: list[int]) -> int | None:
 
 def _new_revision(db: Db) -> int:
     return int(db.run("new_revision").fetchone()[0])
-
-
-def _taken(before: Schedule, wanted: Schedule) -> str:
-    who = f"app {wanted.owner!r} declares" if wanted.owner is not None else "you want to store"
-    whose = f"the code of app {before.owner!r} declares one" if before.owner is not None else "one was stored by hand"
-    return f"schedule {before.name!r}: {who} it, but {whose} of this name; choose another name or remove that one"

@@ -9,31 +9,31 @@ then a key that has ended stays known, so that an event which is still in the ca
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 from duly.job import Job, State
 from duly.messages import OnLate, Synced, SyncVerdict
+from duly.store.reconciling import Known, decide, fields_of, times
 from duly.store.sql.db import Db, Row
 from duly.store.sql.managing import cancel_waiting
 
 Insert = Callable[[Job], None]
 
-_MISSING = (None,) * 14  # a job that was pruned or forgotten
 
-
-class Known:
-    """What the store remembers of one key."""
+class _Found:
+    """One key that the store remembers, and where its job is."""
 
     def __init__(self, row: Row) -> None:
-        (self.key, self.id, self.wanted_due, self.seq, state, self.attempt, self.due, self.expires,
-         *self.fields) = row  # fmt: skip
-        self.state = None if state is None else State(state)
+        self.key, id, wanted_due, self.seq, state, attempt, due, expires, *fields = row
+        self.known = Known(
+            id=id, wanted_due=wanted_due, state=None if state is None else State(state), attempt=attempt or 0,
+            due=due or 0, expires=expires, fields=tuple(fields),
+        )  # fmt: skip
 
 
 def sync(db: Db, namespace: str, wanted: Sequence[Job], late: OnLate, now: int, insert: Insert) -> list[Synced]:
     """One answer for each of ``wanted``, in order, then one for each other key that had a live job."""
-    known = {row[0]: Known(row) for row in db.run("synced", {"namespace": namespace})}
+    known = {row[0]: _Found(row) for row in db.run("synced", {"namespace": namespace})}
     answers = []
     for job in wanted:
         assert job.key is not None
@@ -44,24 +44,16 @@ def sync(db: Db, namespace: str, wanted: Sequence[Job], late: OnLate, now: int, 
 
 
 def _reconcile(
-    db: Db, namespace: str, job: Job, found: Known | None, late: OnLate, now: int, insert: Insert
+    db: Db, namespace: str, job: Job, found: _Found | None, late: OnLate, now: int, insert: Insert
 ) -> Synced:
-    key = str(job.key)
-    if found is None:
-        if (late == "skip" and job.due < now) or (job.expires is not None and job.expires <= now):
-            return Synced(key, "too late", None)
+    key, verdict = str(job.key), decide(job, found.known if found else None, late, now)
+    if verdict == "created":
         return _create(db, namespace, job, insert)
-    if found.state is None or found.state.final:
-        if job.due != found.wanted_due and job.due > now:
-            return _create(db, namespace, job, insert)
-        return Synced(key, "left", found.id)
-    verdict = _difference(job, found)
-    if verdict == "unchanged":
-        return Synced(key, verdict, found.id)
-    if found.state == State.RUNNING:
-        return Synced(key, "too late", found.id)
-    _change(db, namespace, job, found, verdict)
-    return Synced(key, verdict, found.id)
+    if found is None:
+        return Synced(key, verdict, None)
+    if verdict in ("moved", "edited"):
+        _change(db, namespace, job, found, verdict)
+    return Synced(key, verdict, found.known.id)
 
 
 def _create(db: Db, namespace: str, job: Job, insert: Insert) -> Synced:
@@ -70,48 +62,19 @@ def _create(db: Db, namespace: str, job: Job, insert: Insert) -> Synced:
     return Synced(str(job.key), "created", job.id)
 
 
-def _difference(job: Job, found: Known) -> SyncVerdict:
-    fresh = found.attempt == 0
-    if job.due != (found.due if fresh else found.wanted_due):
-        return "moved"
-    if fresh and job.expires != found.expires:
-        return "edited"
-    same = all(_same(mine, its) for mine, its in zip(_fields(job), found.fields, strict=True))
-    return "unchanged" if same else "edited"
+def _change(db: Db, namespace: str, job: Job, found: _Found, verdict: SyncVerdict) -> None:
+    db.run("edit", (*times(job, found.known, verdict), *fields_of(job), found.seq))
+    if job.due != found.known.wanted_due:
+        db.run("put_synced", (namespace, job.key, found.known.id, job.due))
 
 
-def _change(db: Db, namespace: str, job: Job, found: Known, verdict: SyncVerdict) -> None:
-    retrying = verdict == "edited" and found.attempt > 0  # its due and expiry are its own by now
-    due, expires = (found.due, found.expires) if retrying else (job.due, job.expires)
-    db.run("edit", (due, expires, *_fields(job), found.seq))
-    if job.due != found.wanted_due:
-        db.run("put_synced", (namespace, job.key, found.id, job.due))
-
-
-def _unwanted(db: Db, namespace: str, found: Known, now: int) -> Synced | None:
-    if found.state == State.RUNNING:
-        return Synced(found.key, "too late", found.id)
-    if found.state == State.WAITING:
+def _unwanted(db: Db, namespace: str, found: _Found, now: int) -> Synced | None:
+    known = found.known
+    if known.state == State.RUNNING:
+        return Synced(found.key, "too late", known.id)
+    if known.state == State.WAITING:
         cancel_waiting(db, [found.seq], now, f"no longer wanted in {namespace!r}")
-    elif found.state is not None:
+    elif known.state is not None:
         return None
     db.run("delete_synced", (namespace, found.key))
-    return None if found.state is None else Synced(found.key, "cancelled", found.id)
-
-
-def _fields(job: Job) -> tuple[object, ...]:
-    """What is compared beside due and expires, in the order of the statements ``synced`` and ``edit``."""
-    return (job.task, job.args, job.queue, job.priority, job.headers, job.options, job.flags, job.limit_key)
-
-
-def _same(mine: object, its: object) -> bool:
-    """Equal, or the same JSON with its objects' members in another order."""
-    if mine == its:
-        return True
-    if not isinstance(mine, bytes) or not isinstance(its, bytes):
-        return False
-    return _sorted(mine) == _sorted(its)
-
-
-def _sorted(value: bytes) -> str:
-    return json.dumps(json.loads(value), sort_keys=True)
+    return None if known.state is None else Synced(found.key, "cancelled", known.id)
