@@ -194,8 +194,15 @@ class ResultSet:
         ]
         return sum(answer.verdict in ("prevented", "signalled") for answer in answers)
 
-    def revoke(self, terminate: bool = False, **_ignored: Any) -> None:
-        """Celery's word for :meth:`cancel`; the signal is always SIGTERM's way, and nobody has to be waited for."""
+    def revoke(
+        self,
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | int | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Celery's words for :meth:`cancel`; nothing but ``terminate`` makes a difference."""
         self.cancel(terminate)
 
     def forget(self) -> None:
