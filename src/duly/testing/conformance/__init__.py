@@ -23,6 +23,7 @@ pytest.register_assert_rewrite(
             "base",
             "fencing",
             "gates",
+            "resuming",
             "producing",
             "reserving",
             "settling",
@@ -46,6 +47,7 @@ from duly.testing.conformance.moving import MovingStores  # noqa: E402
 from duly.testing.conformance.producing import Producing  # noqa: E402
 from duly.testing.conformance.recurring import Recurring  # noqa: E402
 from duly.testing.conformance.reserving import Reserving  # noqa: E402
+from duly.testing.conformance.resuming import Resuming  # noqa: E402
 from duly.testing.conformance.selecting import Selecting  # noqa: E402
 from duly.testing.conformance.settling import Settling  # noqa: E402
 from duly.testing.conformance.waiting import Waiting  # noqa: E402
@@ -56,6 +58,7 @@ __all__ = ["StoreConformance"]
 class StoreConformance(
     # pytest collects from the last base to the first: fencing is tested first.
     MovingStores,
+    Resuming,
     Gates,
     Recurring,
     Waiting,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from duly.errors import ConfigError
-from duly.job import Change, Filter, Flag, Gate, GateView, Job, Kind, Lease, Outcome, State, Then
+from duly.job import Change, Filter, Flag, Gate, GateView, Job, Kind, Lease, State, Then
 from duly.store.contract import Store
 from duly.testing.clock import ManualClock
 from duly.testing.conformance.base import (
@@ -484,136 +483,3 @@ class Gates(Base):
         assert not settle(store, worker, lease, Kind.REPLACED, then=Then((job(id="m", task="u"), job(id="x"))))
         assert view(store, "m").task == "t"
         assert store.results(["x"]) == [None]
-
-    # -- retrying --------------------------------------------------------------------------------
-
-    def test_retrying_the_step_that_failed_resumes_the_canvas(self, store: Store, worker: int) -> None:
-        chain(store, 5)
-        assert run(store, worker) == "s0"
-        assert run(store, worker, Kind.FAILED) == "s1"
-        assert verdicts(store.retry(Filter(ids=("s1",)))) == {"s1": "retried"}
-        assert [view(store, f"s{i}").state_name(T0) for i in range(5)] == ["succeeded", "retrying", *["held"] * 3]
-        assert [view(store, f"s{i}").error for i in range(2, 5)] == [None] * 3
-        assert [run(store, worker) for _ in range(4)] == ["s1", "s2", "s3", "s4"]
-
-    def test_retrying_one_of_two_that_failed_waits_for_the_other(self, store: Store, worker: int) -> None:
-        chord(store, 3)
-        for kind in (Kind.FAILED, Kind.SUCCEEDED, Kind.FAILED):
-            run(store, worker, kind)
-        assert tally(store) == (0, 2)
-        store.retry(Filter(ids=("m0",)))
-        seen = gate(store)
-        assert (seen.left, seen.failed, seen.first_failed, seen.finished) == (1, 1, "m2", None)
-        assert view(store, "body").held
-        run(store, worker)
-        assert state(store, "body") == State.FAILED
-        store.retry(Filter(ids=("m2",)))
-        assert [run(store, worker) for _ in range(2)] == ["m2", "body"]
-
-    def test_retrying_everything_that_failed_resumes_in_any_order(self, store: Store, worker: int) -> None:
-        chain(store, 3)
-        run(store, worker, Kind.FAILED)
-        answers = verdicts(store.retry(Filter(ids=("s2", "s1", "s0"))))
-        assert answers == {"s0": "retried", "s1": "too late", "s2": "too late"}
-        assert [run(store, worker) for _ in range(3)] == ["s0", "s1", "s2"]
-
-    def test_a_retry_behind_an_open_gate_counts_nowhere(self, store: Store, worker: int) -> None:
-        chord(store, 1)
-        run(store, worker)
-        assert verdicts(store.retry(Filter(ids=("m0",)))) == {"m0": "retried"}
-        assert tally(store) == (0, 0)
-        assert set(names(reserve(store, worker))) == {"m0", "body"}
-        for one in everything(store, Filter(states=("running",))):
-            assert one.id in {"m0", "body"}
-        assert tally(store) == (0, 0)
-
-    def test_a_retry_that_fails_again_fails_again_what_is_held(self, store: Store, worker: int) -> None:
-        chain(store, 3)
-        run(store, worker, Kind.FAILED)
-        store.retry(Filter(ids=("s0",)))
-        run(store, worker, Kind.FAILED, error=DIED)
-        assert [view(store, f"s{i}").error for i in range(3)] == [DIED] * 3
-
-    def test_what_was_released_or_deleted_stays_so(self, store: Store, worker: int) -> None:
-        store.enqueue(
-            [member("m0", "g"), job(id="body", after="g"), job(id="errback", after="g", flags=ON_FAILURE)],
-            [Gate("g", 1)],
-        )
-        run(store, worker, Kind.FAILED)
-        assert run(store, worker) == "errback"
-        store.retry(Filter(ids=("m0",)))
-        assert state(store, "errback") == State.SUCCEEDED
-        assert [run(store, worker) for _ in range(2)] == ["m0", "body"]
-
-    def test_a_held_job_that_was_cancelled_is_held_again(self, store: Store, worker: int) -> None:
-        chord(store, 1)
-        store.cancel(Filter(ids=("body",)))
-        assert verdicts(store.retry(Filter(ids=("body",)))) == {"body": "retried"}
-        assert view(store, "body").held
-        assert [run(store, worker) for _ in range(2)] == ["m0", "body"]
-
-    def test_one_that_was_cancelled_while_held_may_run_once_the_gate_is_open(self, store: Store, worker: int) -> None:
-        chord(store, 1)
-        store.cancel(Filter(ids=("body",)))
-        run(store, worker)
-        assert verdicts(store.retry(Filter(ids=("body",)))) == {"body": "retried"}
-        assert run(store, worker) == "body"
-
-    # -- members, and how long they are kept ------------------------------------------------------
-
-    def test_members_come_in_the_order_of_their_indexes(self, store: Store, worker: int) -> None:
-        store.enqueue([member(f"m{i}", "g", i) for i in (2, 0, 1)], [Gate("g", 3)])
-        for lease in reserve(store, worker):
-            end(store, worker, lease, result=b'"%s"' % lease.id.encode())
-        assert [(one.id, one.state, one.result) for one in store.members("g")] == [
-            (f"m{i}", State.SUCCEEDED, b'"m%d"' % i) for i in range(3)
-        ]
-        assert store.members("nowhere") == []
-
-    def test_members_are_kept_while_a_follower_needs_them(
-        self, store: Store, worker: int, clock: ManualClock
-    ) -> None:
-        chord(store, 2)
-        later = T0 + 1000 * SECOND
-
-        def clear() -> int:
-            return store.forget(["m0", "m1"]) + store.prune(later, later, 100)
-
-        run(store, worker)
-        assert clear() == 0, "a member went while its gate counts"
-        run(store, worker)
-        assert clear() == 0, "a member went before its follower began"
-        lease = take(store, worker)
-        assert clear() == 0, "a member went while its follower runs"
-        assert names(store.members("g")) == ["m0", "m1"]
-        end(store, worker, lease)
-        clock.advance(1)
-        assert store.prune(later, later, 100) == 3
-        assert store.gates(["g"]) == [None], "a gate stayed though it has no jobs"
-
-    def test_a_gate_goes_with_the_last_of_its_jobs(self, store: Store, worker: int) -> None:
-        store.enqueue([member("m0", "g", 0), member("m1", "g", 1)], [Gate("g", 2)])
-        run(store, worker)
-        assert store.forget(["m0"]) == 1
-        assert tally(store) == (1, 0)
-        run(store, worker)
-        assert tally(store) == (0, 0)
-        assert store.forget(["m1"]) == 1
-        assert store.gates(["g"]) == [None]
-
-    # -- all or nothing --------------------------------------------------------------------------
-
-    def test_another_store_of_the_place_sees_it_whole(
-        self, store: Store, worker: int, clock: ManualClock, place: Path
-    ) -> None:
-        self.need("shared")
-        chord(store, 2)
-        run(store, worker)
-        again = self.make_store(clock, place)
-        assert tally(again) == (1, 0)
-        lease = take(again, worker)
-        assert names(again.exchange(worker, 0, [Outcome(lease, Kind.SUCCEEDED, T0, T0)], 1, ["default"]).leases) == [
-            "body"
-        ]
-        again.close()
-        assert tally(store) == (0, 0)
