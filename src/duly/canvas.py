@@ -147,6 +147,8 @@ class group(_Canvas):  # noqa: N801 - Celery's name
 
     def link(self, callback: Signature[Any]) -> Signature[Any]:
         """As in Celery: linked to the first task, without the result, so that it runs once."""
+        if not self.tasks:
+            raise ValueError(f"link({callback!r}): an empty group has no task to link to")
         return self.tasks[0].link(callback.clone().set(immutable=True))
 
     def link_error(self, errback: Signature[Any]) -> Signature[Any]:
@@ -185,6 +187,8 @@ class chord(_Canvas):  # noqa: N801 - Celery's name
             body = maybe_signature(parts.get("body"))
             self["kwargs"] = {**parts, "header": _as_group(parts["header"]), "body": body}
             return
+        if body is not None and not isinstance(body, Mapping):
+            raise TypeError(f"chord(..., {body!r}): the body has to be a signature, like task.s()")
         super().__init__(
             "duly.chord", (), {"header": _as_group(header), "body": maybe_signature(body)}, options, app=app
         )

@@ -307,6 +307,8 @@ def signature(
             )
         kind = _KINDS.get(task.get("subtask_type") or "", Signature)
         return kind({**_EMPTY, **task}, app=app)
+    if not isinstance(task, str) and not hasattr(task, "name"):
+        raise TypeError(f"signature({task!r}): expected a task, its name, or the dict of a signature")
     return Signature(task, args, kwargs, options, immutable=immutable, app=app, **more)
 
 
@@ -322,7 +324,7 @@ def linked(value: Any) -> list[Signature[Any]]:
     if isinstance(value, Mapping):
         return [signature(value)]
     if not isinstance(value, Iterable) or isinstance(value, str):
-        raise TypeError(f"link={value!r}: expected a signature, like task.s(), or a list of them")
+        raise TypeError(f"link or link_error={value!r}: expected a signature, like task.s(), or a list of them")
     return [signature(one) for one in value]
 
 

@@ -84,8 +84,14 @@ def test_wrong_canvases_are_refused(kit: Here) -> None:
         chord([kit.add.s(1, 1)]).apply_async()
     with pytest.raises(ValueError, match="n=0"):
         chunks(kit.add, [(1, 1)], 0)
-    with pytest.raises(TypeError, match="link='x'"):
+    with pytest.raises(TypeError, match="link or link_error='x'"):
         kit.add.apply_async((1, 2), link="x")
+    with pytest.raises(TypeError, match="the body has to be a signature"):
+        chord([kit.add.s(1, 1)], 5)
+    with pytest.raises(TypeError, match="expected a task, its name"):
+        signature(5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="an empty group"):
+        group().link(kit.add.s())
     with pytest.raises(TypeError, match="unsupported operand"):
         kit.add.s(1, 1) | 5
 
