@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.servers.postgres import PostgresServer
 import duly.store
 from duly.job import Filter
 from duly.store import Store
+from duly.store.postgres import sweeping
 from duly.store.postgres.sql import Statements
 
 ROWS = int(os.environ.get("DULY_PLAN_ROWS", "100000"))
@@ -94,6 +96,24 @@ def test_looking_touches_a_page(store: Store) -> None:
     assert pages(store, lambda: store.results(["future7", "done7"])) < 60
     assert pages(store, lambda: store.prune(1, 1, 1000)) < 100
     assert pages(store, lambda: store.cancel(Filter(ids=("future9",)))) < 200
+
+
+def test_a_worker_vacuums_what_is_dead(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "_DEAD", 10)
+    monkeypatch.setattr(sweeping, "_LOOK_EVERY", 0.0)
+    schema = new_schema()
+    store = duly.store.open(postgres.url(schema=schema))
+    me = worker(store)
+    put(store, 50)
+    take(store, me, outcomes=succeeded(store, take(store, me, want=50).leases))
+    counted = "SELECT vacuum_count FROM pg_stat_user_tables WHERE schemaname = %s AND relname = 'jobs'"
+    end = time.monotonic() + 30
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as admin:
+        while admin.execute(counted, (schema,)).fetchone() == (0,):
+            assert time.monotonic() < end
+            store.maintain()
+            time.sleep(0.05)
+    store.close()
 
 
 PLANS = {

@@ -20,6 +20,7 @@ from duly.store.postgres.database import Database
 from duly.store.postgres.exchanging import Exchanger, asks_for_long_way
 from duly.store.postgres.joining import Joiner
 from duly.store.postgres.sql import Session
+from duly.store.postgres.sweeping import Sweeper
 from duly.store.postgres.url import parse
 from duly.store.postgres.waking import Waker
 from duly.store.sql.gates import Closed
@@ -51,6 +52,7 @@ class PostgresStore(SqlStore):
         super().__init__(self.place.name, self._server)
         self._exchanger = Exchanger(self, self._server)
         self._joiner = Joiner(self._server)
+        self._sweeper = Sweeper(self._server, SYSTEM)
 
     def now(self) -> int:
         return self._driven.now() if self._driven else self._server.clock.now()
@@ -114,6 +116,10 @@ class PostgresStore(SqlStore):
 
     def examine(self) -> list[Finding]:
         return self._server.read(lambda db: examining.examine(db, self._server))
+
+    def maintain(self) -> None:
+        super().maintain()
+        self._sweeper.sweep()
 
     def migrate(self) -> list[int]:
         return self._server.migrate()

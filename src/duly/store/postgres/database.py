@@ -114,6 +114,17 @@ class Database:
         finally:
             connection.close()
 
+    def vacuum(self) -> None:
+        """Clear the table of jobs of what is dead, unless somebody is at it. On a connection of its own, since it may
+        take seconds."""
+        connection, _ = self._connected(self.place.conninfo)
+        try:
+            connection.execute(self.statements.ready("vacuum"))
+        except psycopg.Error as error:
+            raise self._explain(error) from error
+        finally:
+            connection.close()
+
     def connect_apart(self) -> tuple[Connection, bool]:
         """Another connection, for whoever listens; and whether it leads to the server itself. Raises StoreError."""
         return self._connected(self.place.listen or self.place.conninfo)

@@ -556,3 +556,11 @@ SELECT identity FROM duly.meta
 
 -- :name lock
 SELECT pg_advisory_xact_lock(hashtextextended(?, 0))
+
+-- :name vacuum
+VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE OFF) duly.jobs
+
+-- :name sweep_is_due
+-- Whether more is dead than this, and the role may do something about it.
+SELECT s.n_dead_tup > ? AND pg_has_role(c.relowner, 'USAGE')
+FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid WHERE s.relid = to_regclass('duly.jobs')
