@@ -2,8 +2,8 @@
 
 Each job that starts leaves a dead entry at the head of the index of waiting jobs, where the next reserve looks first.
 A server's autovacuum comes at most once a minute (``autovacuum_naptime``), by which time a busy queue has left a
-million: in a soak of 300,000 jobs without a pause, a job took the server 27 µs at the beginning and 37 at the end, and
-with this 30 throughout, in half the space.
+million: in a soak of 300,000 jobs without a pause, a job took the server 27 µs at the beginning and 37 at the end,
+and with this 30 throughout, in half the space.
 """
 
 from __future__ import annotations
