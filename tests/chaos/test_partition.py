@@ -13,7 +13,7 @@ from chaos_run import Run
 
 from duly.job import Filter, Job, State, new_id
 
-LEASE = 1.0  # seconds
+LEASE = 2.0  # seconds
 PATIENCE = 30.0
 
 
@@ -37,7 +37,7 @@ def test_a_job_that_outlasts_a_partition_is_ended_and_runs_again_afterwards(kind
     try:
         assert isinstance(run.place, ServerPlace)
         worker = run.start_worker("process", LEASE)
-        job = Job(id=new_id(), task="chaos_tasks.nap", due=0, args=b'[["long",4.0],{}]')
+        job = Job(id=new_id(), task="chaos_tasks.nap", due=0, args=b'[["long",6.0],{}]')
         run.store.enqueue([job])
         until(lambda: len(starts(run)) == 1)
         [before] = run.store.workers()
@@ -50,7 +50,7 @@ def test_a_job_that_outlasts_a_partition_is_ended_and_runs_again_afterwards(kind
         assert run.store.jobs(Filter(ids=(job.id,))).jobs[0].state == State.RUNNING
         run.place.proxy.heal()
         until(lambda: run.store.results([job.id])[0].state == State.SUCCEEDED)  # type: ignore[union-attr]
-        first, second = starts(run)
-        assert second.at > ended >= first.at
+        first, *_, last = starts(run)  # a busy machine may miss its lease once more
+        assert last.at > ended >= first.at
     finally:
         run.close(keep=False)
