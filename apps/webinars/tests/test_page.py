@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ from webinars.concluding import JobEnd, conclude
 from webinars.errors import SettingsError
 from webinars.event import Event
 from webinars.hourly import planned
-from webinars.page.app import application, in_background
+from webinars.page.app import Page, application
 from webinars.service import Service
 from webinars.settings import Settings
 from webinars.trust import Known
@@ -114,4 +115,11 @@ def test_it_answers_to_its_own_names_only(page: httpx2.Client) -> None:
 def test_it_is_not_shown_to_others(settings: Callable[..., Settings]) -> None:
     service = Service(settings(page={"host": "0.0.0.0"}))
     with pytest.raises(SettingsError, match="ssh -L"):
-        in_background(service)
+        Page(service)
+
+
+def test_a_port_that_is_taken_is_said_before_anything_runs(settings: Callable[..., Settings]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        service = Service(settings(page={"port": taken.getsockname()[1]}))
+        with pytest.raises(SettingsError, match="is it running already"):
+            Page(service)

@@ -129,7 +129,8 @@ class Ledger:
                 if planned.event.end < before:
                     del plan[id]
         for name in self.folders():
-            newest = max((file.stat().st_mtime for file in self.path(name).iterdir()), default=0.0)
+            place = self.path(name)
+            newest = max(file.stat().st_mtime for file in (place, *place.iterdir()))
             if newest < before.timestamp():
                 _remove(self.path(name))
                 gone.append(name)

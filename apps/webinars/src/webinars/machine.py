@@ -15,7 +15,7 @@ from webinars.settings import Settings
 Mark = Literal["good", "warning", "bad"]
 
 PER_BROWSER = 700 << 20
-"""Bytes that a webinar in Chromium takes, as measured with a player of 720p; see the README."""
+"""Bytes. A simple page with a player takes 330 to 530 MiB (README, Measured); hosts' own pages take more."""
 
 _SLEEPS = ("sleep.target", "suspend.target")
 

@@ -25,6 +25,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",  # containers have a small /dev/shm
     "--no-first-run",
+    "--deny-permission-prompts",  # nobody is there to answer whether a page may use a microphone
 )
 
 

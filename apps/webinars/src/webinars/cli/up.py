@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 
 from webinars.cli.root import Session, console, pass_session
 from webinars.service import BROWSERS, DESK, Service
+
+if TYPE_CHECKING:
+    from webinars.page.app import Page
 
 _PR_SET_PDEATHSIG = 1
 
@@ -27,15 +30,15 @@ def up(session: Session, no_page: bool, loglevel: str) -> None:
     Then what runs is given back at once: a webinar that goes on is joined again by the next "webinars up".
     """
     service = session.service
+    page = None if no_page else _page(service)
     service.read_soon()
     worker = subprocess.Popen(_command(service, loglevel), start_new_session=True, preexec_fn=_end_with_me)
     stop = _Stop(worker)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    if not no_page:
-        from webinars.page.app import in_background
-
-        console.print(f"Reports: {in_background(service)}")
+    if page is not None:
+        page.serve_in_background()
+        console.print(f"Reports: {page.url}")
     status = worker.wait()
     raise SystemExit(0 if stop.asked else status)
 
@@ -66,12 +69,17 @@ def _end_with_me() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
+def _page(service: Service) -> Page:
+    """Its libraries are loaded only where it is shown."""
+    from webinars.page.app import Page
+
+    return Page(service)
+
+
 @click.command()
 @pass_session
 def page(session: Session) -> None:
     """Serve the report page alone, until Ctrl-C; reports are files, so no worker is needed."""
-    from webinars.page.app import serve
-
-    settings = session.service.settings.page
-    console.print(f"Reports: http://{escape(settings.host)}:{settings.port}/")
-    serve(session.service)
+    served = _page(session.service)
+    console.print(f"Reports: {served.url}")
+    served.serve()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 import threading
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -128,30 +129,40 @@ class Screens:
         return [(name, known.read_at if known else None, known.problem if known else "") for name, known in found]
 
 
-def serve(service: Service) -> None:
-    """Until Ctrl-C. Raises SettingsError if the page would be open to others."""
-    _server(service).run()
+class Page:
+    """The page at its address. It has its port once it is made, so what is wrong is said before anything runs."""
+
+    def __init__(self, service: Service) -> None:
+        """Raises SettingsError if the page would be open to others, or its port is taken."""
+        settings = service.settings.page
+        self._socket = _listen(settings.host, settings.port)
+        self.url = f"http://{settings.host}:{settings.port}/"
+        config = uvicorn.Config(application(service), log_level="warning", access_log=False, ws="none")
+        self._server = uvicorn.Server(config)
+
+    def serve(self) -> None:
+        """Until Ctrl-C."""
+        self._server.run([self._socket])
+
+    def serve_in_background(self) -> None:
+        """In a thread, for as long as the process lives."""
+        threading.Thread(target=self.serve, name="page", daemon=True).start()
 
 
-def in_background(service: Service) -> str:
-    """Serve in a thread for as long as the process lives; gives the address. Raises SettingsError."""
-    server = _server(service)
-    threading.Thread(target=server.run, name="page", daemon=True).start()
-    settings = service.settings.page
-    return f"http://{settings.host}:{settings.port}/"
-
-
-def _server(service: Service) -> uvicorn.Server:
-    settings = service.settings.page
-    if not _is_loopback(settings.host):
+def _listen(host: str, port: int) -> socket.socket:
+    if not _is_loopback(host):
         raise SettingsError(
-            f"page: host = {settings.host!r} would show it to others, and it has no log-in; keep it on 127.0.0.1 "
-            f"and use ssh -L {settings.port}:127.0.0.1:{settings.port}, or a proxy that asks who it is"
+            f"page: host = {host!r} would show it to others, and it has no log-in; keep it on 127.0.0.1 "
+            f"and use ssh -L {port}:127.0.0.1:{port}, or a proxy that asks who it is"
         )
-    config = uvicorn.Config(
-        application(service), host=settings.host, port=settings.port, log_level="warning", access_log=False, ws="none"
-    )
-    return uvicorn.Server(config)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise SettingsError(
+            f"page: {host}:{port} cannot be had ({error.strerror}); is it running already? "
+            "Another one: port = ..., or webinars up --no-page"
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:
