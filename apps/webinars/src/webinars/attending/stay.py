@@ -43,6 +43,7 @@ class Pace(msgspec.Struct, frozen=True):
     plan: float = 60.0  # readings of the plan
     sure: int = 3  # looks in a row until a bad sign is believed
     quiet: float = 20.0  # that a player stands at its end, or nothing moves inside, until it is believed
+    gap: float = 30.0  # more between two looks is no time inside: the machine slept
     stalled: float = 90.0  # that a picture may stand still before the page is loaded again
     stuck: float = 120.0  # after the start, without a sign or a step, before a person is asked
     reload: float = 60.0  # between two loads of a page that says nothing useful
@@ -212,6 +213,7 @@ class Stay:
             return
         page = self._page
         if page is None or page.is_closed():
+            self._fell_out()
             await self._reload()
             return
         try:
@@ -321,27 +323,34 @@ class Stay:
     # -- steps -----------------------------------------------------------------------------------
 
     async def _step(self, page: Page, when: When) -> bool:
-        """Take the first step that applies; False if none does."""
+        """Take the first step that applies, and if it fills something in, all others that do; False if none does."""
+        filled: list[str] = []
         for step in self._provider.steps:
             if step.when != when or self._taken[step.name, step.see] >= step.times or not self._knows(step):
                 continue
+            if filled and step.do == "click":
+                continue  # at the next look, when what was filled in has had its effect
             element = await eyes.applies(page, step)
-            if element is not None:
-                self._taken[step.name, step.see] += 1
-                await self._take(page, step, element)
+            if element is None:
+                continue
+            self._taken[step.name, step.see] += 1
+            if step.do == "click":
+                await self._evidence.note(f"step: {step.name}", page)
+                await element.click(timeout=5_000)
                 return True
-        return False
+            await self._fill_in(step, element)
+            filled.append(step.name)
+        if filled:
+            await self._evidence.note(f"filled in: {', '.join(filled)}", page)
+        return bool(filled)
 
     def _knows(self, step: Step) -> bool:
         """Whether all that a step fills in is known, and not empty."""
         return step.do in ("click", "check") or bool(_filled(step.value, self._facts))
 
-    async def _take(self, page: Page, step: Step, element: Locator) -> None:
+    async def _fill_in(self, step: Step, element: Locator) -> None:
         value = _filled(step.value, self._facts)
-        if step.do == "click":
-            await self._evidence.note(f"step: {step.name}", page)
-            await element.click(timeout=5_000)
-        elif step.do == "check":
+        if step.do == "check":
             await element.check(timeout=5_000)
         elif step.do == "choose":
             await element.select_option(label=value, timeout=5_000)
@@ -349,8 +358,6 @@ class Stay:
             if step.secret:
                 await element.evaluate(MARK)
             await element.fill(value, timeout=5_000)
-        if step.do != "click":
-            await self._evidence.note(f"step: {step.name}", page)
 
     async def _play(self, page: Page) -> None:
         """Start what stands still, without sound."""
@@ -416,10 +423,10 @@ class Stay:
         await self._picture(page, now)
 
     def _count(self, now: datetime) -> None:
-        """Count the time inside since the last look. A gap (the machine slept) is no time inside."""
+        """Count the time inside since the last look."""
         since = self._visit.seen or now
         gap = (now - since).total_seconds()
-        if gap <= max(self._pace.quiet, 4 * self._pace.watch):
+        if gap <= self._pace.gap:
             self._visit.inside += gap
         self._visit.seen = self._moved_at = now
         self._bad.clear()
