@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,7 @@ from webinar_site.google import Google
 from webinar_site.server import Site
 
 from webinars.calendars.http import Fetcher
-from webinars.calendars.source import Window
 from webinars.settings import Settings, read
-
-WINDOW = Window(datetime(2026, 10, 1, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC))
 
 
 @pytest.fixture(autouse=True)

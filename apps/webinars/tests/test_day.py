@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from test_ical import calendar
+from written import calendar
 
 from duly.testing import World
 from webinars.ledger import Planned

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import WINDOW
+from written import BERLIN, WINDOW, calendar
 
 from webinars.calendars import ical
 from webinars.calendars.source import Reading
 from webinars.errors import ReadFailed
-
-BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def calendar(*events: str, head: str = "") -> str:
-    body = "".join(f"BEGIN:VEVENT\n{event.strip()}\nEND:VEVENT\n" for event in events)
-    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//test//\n{head}{body}END:VCALENDAR\n".replace("\n", "\r\n")
 
 
 def parse(*events: str, head: str = "") -> Reading:

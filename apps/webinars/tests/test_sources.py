@@ -8,16 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import WINDOW
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from test_ical import BERLIN, calendar
 from webinar_site.google import Google, event
 from webinar_site.server import Served
+from written import BERLIN, WINDOW, calendar
 
 from webinars.calendars.brighttalk import BrightTalkSource
 from webinars.calendars.google import GoogleSource

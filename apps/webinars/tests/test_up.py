@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from test_ical import calendar
 from webinar_site.server import Site
+from written import calendar
 
 from webinars.service import Service
 from webinars.settings import load
