@@ -284,3 +284,25 @@ def test_what_follows_from_a_verdict(day: Day, verdict: Verdict, monkeypatch: py
         == follows.ask
     )
     assert day.reports()["a"].outcome == ("missed" if follows.again is None else "attended")
+
+
+def test_a_visit_that_breaks_is_tried_again_as_long_as_it_lasts(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, broken = day.visit, True
+
+    async def visit(planned: Planned, attempt: int, job: str) -> Visit:
+        if broken:
+            raise ZeroDivisionError("a mistake of ours")
+        return await whole(planned, attempt, job)
+
+    monkeypatch.setattr(day, "visit", visit)
+    day.put("a", at(3), minutes=60)
+    day.put("b", at(5), minutes=20)
+    day.world.worker(queues=(DESK, BROWSERS), concurrency=2)
+    day.world.advance(hours=3.05)
+    broken = False
+    day.world.advance(hours=1.5)
+    assert len(day.times("a")) == 1
+    assert day.reports()["a"].outcome == "attended"
+    broken = True
+    day.world.advance(hours=2)
+    assert day.reports()["b"].outcome == "missed"

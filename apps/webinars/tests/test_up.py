@@ -208,9 +208,13 @@ def test_a_dry_run_looks_and_clicks_nothing(machine: Machine, site: Site) -> Non
         (["login", "zoom"], 1, 'zoom = "zoom"'),
         (["secret", "forget", "x"], 1, "there is no secret 'x'"),
         (["--settings", "/nowhere.toml", "plan"], 1, "make them with: webinars setup"),
+        (["--settings", "badfolder.toml", "plan"], 1, "folder = '/dev/null/x' cannot be made"),
     ],
 )
 def test_slips_of_the_pen(machine: Machine, words: list[str], status: int, complaint: str) -> None:
+    wrong = machine.folder / "badfolder.toml"
+    wrong.write_text('folder = "/dev/null/x"\n[me]\nname = "A"\nemail = "a@example.org"\n')
+    words = [str(wrong) if word == wrong.name else word for word in words]
     assert complaint in machine.run(*words, status=status)
 
 

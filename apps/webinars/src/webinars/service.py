@@ -18,7 +18,7 @@ import msgspec
 from duly import Duly, JobUnknown, Task
 from webinars import concluding, files, hourly, links, notify, plan
 from webinars.calendars.source import Source
-from webinars.errors import WebinarsError
+from webinars.errors import SettingsError, WebinarsError
 from webinars.event import Event, digest
 from webinars.instants import from_micros, local, span, span_text
 from webinars.ledger import Ledger, Planned
@@ -52,7 +52,10 @@ class Service:
         open_source: Callable[[str], Source] | None = None,
     ) -> None:
         self.settings = settings
-        self.ledger = Ledger(files.folder(settings.place))
+        try:
+            self.ledger = Ledger(files.folder(settings.place))
+        except OSError as error:
+            raise SettingsError(f"folder = {str(settings.place)!r} cannot be made: {error.strerror}") from None
         self.vault = Vault(settings.place / "secrets.json")
         self.app = Duly(
             "webinars",
@@ -80,6 +83,7 @@ class Service:
 
         @app.task(
             name="webinars.attend", queue=BROWSERS, bind=True, max_retries=None,
+            autoretry_for=(Exception,), retry_backoff=10, retry_backoff_max=120,  # until it is over: see _attend
             max_concurrency=1, limit_key=lambda id, room, title, revision: room,
             time_limit=times.of("longest").total_seconds() + 3600,
         )  # fmt: skip
@@ -205,7 +209,8 @@ class Service:
         return None, concluding.JobEnd(state, str(found) if isinstance(found, BaseException) else "")
 
     def _summary(self, planned: Planned, report: Report) -> str:
-        return f"{report.reason}\n{self._when(planned)}\nAttended by a machine: you have not seen it yet."
+        lines = [report.reason, self._when(planned)]
+        return "\n".join(lines if report.missed else [*lines, "Attended by a machine: you have not seen it yet."])
 
     def _when(self, planned: Planned) -> str:
         return f"{local(planned.event.start, self.settings.zone)}, {planned.event.calendar}"
