@@ -96,7 +96,7 @@ def test_each_occurrence_is_made_once_by_ten_tickers_killed_at_random(tmp_path: 
     pids = [ticker() for _ in range(TICKERS)]
     kills = 0
     try:
-        while time.monotonic() < started + SECONDS:
+        while time.monotonic() < started + SECONDS or kills <= 50:  # slow machines take longer
             victim = rng.randrange(TICKERS)
             os.kill(pids[victim], signal.SIGKILL)
             os.waitpid(pids[victim], 0)
@@ -118,5 +118,4 @@ def test_each_occurrence_is_made_once_by_ten_tickers_killed_at_random(tmp_path: 
         assert made == expected, one.name
     print(f"\n{TICKERS} tickers, skew {skew} s, {kills} kills: {wanted} expected, {got} made, {twice} twice")
     assert got > 2000
-    assert kills > 50
     store.close()
