@@ -103,6 +103,11 @@ class PostgresStore(SqlStore):
         """See ``contract.Joining``."""
         return self._joiner.enqueue(connection, jobs, self.now()) if jobs else []
 
+    def prune(self, before: int, failed_before: int, limit: int) -> int:
+        gone = super().prune(before, failed_before, limit)
+        self._server.write(lambda db: db.run("delete_seats"))
+        return gone
+
     # -- waiting and looking ---------------------------------------------------------------------
 
     def listen(self, channel: Channel) -> Listener:
