@@ -13,3 +13,4 @@ def postgres() -> Iterator[PostgresServer]:
     """One that does not wait for the disk: for tests in which it stays up."""
     with place() as folder, PostgresServer(folder / "postgres", settings={"fsync": "off"}) as server:
         yield server
+        server.kill()  # at once: nobody wants its hundreds of schemas written down

@@ -298,9 +298,7 @@ def migrate(connection: Connection, statements: Statements) -> list[int]:
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{statements.schema}/migrate",))
         before = version(connection, statements)
-        if before is None and connection.execute(statements.ready("has_schema"), (statements.schema,)).fetchone() == (
-            False,
-        ):
+        if connection.execute(statements.ready("has_schema"), (statements.schema,)).fetchone() == (False,):
             connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(statements.schema)))
         for step in range((before[0] if before else 0) + 1, VERSION + 1):
             connection.execute(statements.migration(step))
