@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,3 +43,10 @@ def store_of(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], 
         return f"{far.url()}?prefix={name}"
 
     return url
+
+
+@pytest.fixture
+def store_url(store_of: Callable[[str], str], request: pytest.FixtureRequest) -> str:
+    """The URL of this test's store: of the kind that the test asks for (``@on_every_store``), else a file, or what
+    DULY_TEST_STORE says for a whole run."""
+    return store_of(getattr(request, "param", None) or os.environ.get("DULY_TEST_STORE", "sqlite"))

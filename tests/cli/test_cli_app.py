@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Duly, Ran
 
+from conftest import Duly, Ran
 from duly.job import Filter
 from duly.store.contract import Store
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from conftest import Duly, a_job, a_worker, reserve, settle
 
+from conftest import Duly, a_job, a_worker, reserve, settle
 from duly.job import Filter, Kind, State
 from duly.store.contract import Store
 

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Duly, a_job
 
+from conftest import Duly, a_job
 from duly.store.contract import Store
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from conftest import Duly, a_job, a_worker, reserve, settle
 
+from conftest import Duly, a_job, a_worker, reserve, settle
 from duly.job import ErrorInfo, Kind, Progress
 from duly.store.contract import Store
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Duly
 
+from conftest import Duly
 from duly.cli.pidfile import holder
 from duly.store.contract import Store
 

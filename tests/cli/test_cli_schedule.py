@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from tests.servers.postgres import PostgresServer
+
 
 def test_a_schedule_from_add_to_remove(duly: Any, tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path}/s.db", "--tz", "Europe/Paris")
@@ -46,3 +49,13 @@ def test_mistakes_are_told_in_one_line(duly: Any, tmp_path: Path) -> None:
         ran = duly(*store, *words)
         assert ran.status == 2, words
         assert message in ran.err
+
+
+def test_a_schedule_goes_to_the_store_that_was_named(duly: Any, shared_postgres: PostgresServer) -> None:
+    database = shared_postgres.create_database("scheduled")
+    store = ("--store", shared_postgres.url(database, schema="mine"))
+    assert duly(*store, "schedule", "add", "nightly", "t", "--every", "1h").status == 0
+    assert json.loads(duly(*store, "schedule", "list", "--json").out)["name"] == "nightly"
+    with psycopg.connect(shared_postgres.conninfo(database)) as connection:
+        (made,) = connection.execute("SELECT to_regnamespace('duly')").fetchall()
+    assert made == (None,)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Duly, a_job, a_worker, reserve
 
+from conftest import Duly, a_job, a_worker, reserve
 from duly.job import WorkerInfo
 from duly.store.contract import Store
 

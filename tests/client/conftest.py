@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from miniworker import MiniWorker
@@ -12,8 +11,8 @@ from duly import Duly
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Duly]:
-    app = Duly("shop", store=f"sqlite:///{tmp_path}/jobs.db")
+def app(store_url: str) -> Iterator[Duly]:
+    app = Duly("shop", store=store_url)
     yield app
     app.close()
 

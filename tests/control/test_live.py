@@ -50,8 +50,8 @@ def shop(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(shop: Path) -> Iterator[Store]:
-    store = duly.store.open(f"sqlite:///{shop}/shop.duly.db")
+def store(store_url: str) -> Iterator[Store]:
+    store = duly.store.open(store_url)
     yield store
     store.close()
 
@@ -62,11 +62,11 @@ def control(store: Store) -> Control:
 
 
 @pytest.fixture
-def start(shop: Path, store: Store) -> Iterator[Start]:
+def start(shop: Path, store: Store, store_url: str) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(name: str, *words: str) -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-m", "duly", "-A", "shop", "worker", "-n", name, *words]
+            command = [sys.executable, "-m", "duly", "-A", "shop", "--store", store_url, "worker", "-n", name, *words]
             log = stack.enter_context(open(shop / f"{name}.log", "wb"))
             process = subprocess.Popen(command, cwd=shop, stdout=log, stderr=log)
             stack.callback(process.wait)
@@ -77,9 +77,9 @@ def start(shop: Path, store: Store) -> Iterator[Start]:
         yield start
 
 
-def run(shop: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(shop: Path, store_url: str, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "duly", "--store", f"sqlite:///{shop}/shop.duly.db", *words]
+    command = [sys.executable, "-m", "duly", "--store", store_url, *words]
     return subprocess.run(command, cwd=shop, env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -166,49 +166,49 @@ def test_shutdown_reaches_only_those_named(store: Store, control: Control, start
     assert second.poll() is None
 
 
-def test_the_command_line_with_nobody_there(shop: Path, store: Store) -> None:
+def test_the_command_line_with_nobody_there(shop: Path, store: Store, store_url: str) -> None:
     id = job(task="shop.quick", due=store.now() + 3_600_000_000)
     store.enqueue([id])
-    ping = run(shop, "inspect", "ping")
+    ping = run(shop, store_url, "inspect", "ping")
     assert (ping.returncode, ping.stdout) == (69, "")
     assert "no worker is alive" in ping.stderr
-    assert run(shop, "control", "pool_grow", "2").returncode == 69
-    scheduled = run(shop, "inspect", "scheduled", "--json")
+    assert run(shop, store_url, "control", "pool_grow", "2").returncode == 69
+    scheduled = run(shop, store_url, "inspect", "scheduled", "--json")
     assert scheduled.returncode == 0
     assert json.loads(scheduled.stdout)["store"][0]["request"]["id"] == id.id
-    assert "No worker is alive" in run(shop, "inspect", "active").stderr
-    assert run(shop, "control", "rate_limit", "shop.quick", "10/m").stdout == "shop.quick: 10/m\n"
+    assert "No worker is alive" in run(shop, store_url, "inspect", "active").stderr
+    assert run(shop, store_url, "control", "rate_limit", "shop.quick", "10/m").stdout == "shop.quick: 10/m\n"
     assert store.limits()[0].rate == 10
-    refused = run(shop, "control", "rate_limit", "shop.quick", "fast")
+    refused = run(shop, store_url, "control", "rate_limit", "shop.quick", "fast")
     assert (refused.returncode, "10/m" in refused.stderr) == (2, True)
-    assert run(shop, "control", "time_limit", "shop.quick", "0", "5").stdout == (
+    assert run(shop, store_url, "control", "time_limit", "shop.quick", "0", "5").stdout == (
         "shop.quick: soft no limit, hard 5 s\n"
     )
-    assert run(shop, "control", "pause", "default").returncode == 0
+    assert run(shop, store_url, "control", "pause", "default").returncode == 0
     assert list(store.paused()) == ["default"]
-    assert run(shop, "control", "resume", "defualt").returncode == 1
-    assert run(shop, "control", "resume", "default").returncode == 0
-    why = run(shop, "why", id.id[:-3])
+    assert run(shop, store_url, "control", "resume", "defualt").returncode == 1
+    assert run(shop, store_url, "control", "resume", "default").returncode == 0
+    why = run(shop, store_url, "why", id.id[:-3])
     assert why.stdout.startswith("It is not due yet: in 59 min")
-    revoked = run(shop, "control", "revoke", id.id)
+    revoked = run(shop, store_url, "control", "revoke", id.id)
     assert (revoked.returncode, revoked.stdout) == (0, f"{id.id}: prevented\n")
-    assert run(shop, "control", "revoke", id.id).returncode == 1
-    assert run(shop, "why", "nosuch").returncode == 1
-    unknown = run(shop, "inspect", "activ")
+    assert run(shop, store_url, "control", "revoke", id.id).returncode == 1
+    assert run(shop, store_url, "why", "nosuch").returncode == 1
+    unknown = run(shop, store_url, "inspect", "activ")
     assert (unknown.returncode, "did you mean 'active'" in unknown.stderr) == (2, True)
-    doctor = run(shop, "doctor", "--json")
+    doctor = run(shop, store_url, "doctor", "--json")
     assert doctor.returncode in (1, 2)
     assert {json.loads(line)["severity"] for line in doctor.stdout.splitlines()} >= {"ok", "warning"}
 
 
-def test_the_command_line_with_a_worker(shop: Path, store: Store, start: Start) -> None:
+def test_the_command_line_with_a_worker(shop: Path, store: Store, store_url: str, start: Start) -> None:
     start("w1", "-c", "1")
-    ping = run(shop, "inspect", "ping", "-t", "20", "-d", "w1", "--json")
+    ping = run(shop, store_url, "inspect", "ping", "-t", "20", "-d", "w1", "--json")
     assert ping.returncode == 0
     assert list(json.loads(ping.stdout).values()) == [{"ok": "pong"}]
-    other = run(shop, "inspect", "ping", "-d", "w11")
+    other = run(shop, store_url, "inspect", "ping", "-d", "w11")
     assert (other.returncode, "did you mean 'w1'" in other.stderr) == (69, True)
-    shrunk = run(shop, "control", "pool-shrink", "-t", "20")
+    shrunk = run(shop, store_url, "control", "pool-shrink", "-t", "20")
     assert (shrunk.returncode, "leaves none" in shrunk.stdout) == (1, True)
-    assert run(shop, "doctor").returncode in (0, 1, 2)
+    assert run(shop, store_url, "doctor").returncode in (0, 1, 2)
     assert store.jobs(Filter()).jobs == []

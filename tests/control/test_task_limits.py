@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,8 @@ MINUTE = 60 * MICROS
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Duly]:
-    app = Duly("lim", store=f"sqlite:///{tmp_path}/duly.db")
+def app(store_url: str) -> Iterator[Duly]:
+    app = Duly("lim", store=store_url)
 
     @app.task(name="plain")
     def plain() -> None: ...

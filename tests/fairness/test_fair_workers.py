@@ -23,8 +23,8 @@ class Fair(Shop):
 
 
 @pytest.fixture
-def fair(tmp_path: Path) -> Iterator[Fair]:
-    fair = Fair(tmp_path)
+def fair(tmp_path: Path, store_url: str) -> Iterator[Fair]:
+    fair = Fair(tmp_path, store_url)
     yield fair
     fair.close()
 

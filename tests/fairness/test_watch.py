@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC
 from fcntl import ioctl
-from pathlib import Path
 
 import pytest
 
@@ -28,8 +27,8 @@ SECOND = 1_000_000
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/jobs.db"
+def url(store_url: str) -> str:
+    return store_url
 
 
 @pytest.fixture

@@ -136,8 +136,8 @@ def start(url: str, notes: Path, *words: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-def test_workers_and_beat_together_run_each_occurrence_once(tmp_path: Path) -> None:
-    url, notes = f"sqlite:///{tmp_path}/jobs.db", tmp_path / "notes"
+def test_workers_and_beat_together_run_each_occurrence_once(tmp_path: Path, store_url: str) -> None:
+    url, notes = store_url, tmp_path / "notes"
     processes = [start(url, notes, "beat"), *(start(url, notes, "worker", "-c", "1") for _ in range(2))]
     store = duly.store.open(url)
     try:

@@ -8,7 +8,7 @@ from worker_kit import Shop
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(tmp_path)
+def shop(tmp_path: Path, store_url: str) -> Iterator[Shop]:
+    shop = Shop(tmp_path, store_url)
     yield shop
     shop.close()

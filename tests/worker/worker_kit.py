@@ -93,9 +93,9 @@ def _command(process: psutil.Process) -> list[str]:
 class Shop:
     """A store, a place for notes, and the workers that serve it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
-        self.url = f"sqlite:///{folder}/jobs.db"
+        self.url = url
         self.store = stores.open(self.url)
         self.notes_file = folder / "notes"
         self.workers: list[Worker] = []

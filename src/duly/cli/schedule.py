@@ -329,7 +329,9 @@ def _app(session: Session) -> Duly:
 
     if session.app_spec is not None:
         return session.app
-    return Duly("duly", store=session.store.url, timezone=session.zone.key)
+    app = Duly("duly", timezone=session.zone.key)
+    app.lend(session.store, app.clock)  # its URL has no password, and may not lead there again
+    return app
 
 
 def _rule(session: Session, given: dict[str, Any]) -> Rule:

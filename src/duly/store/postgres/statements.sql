@@ -85,7 +85,7 @@ ON CONFLICT (minute, queue, task, outcome, measure, bucket, shard)
 UPDATE duly.jobs SET progress = ? WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name holds
-SELECT 1 FROM duly.jobs WHERE seq = ? AND token = ? AND state + 0 = 1
+SELECT 1 FROM duly.jobs WHERE seq = ? AND token = ? AND state + 0 = 1 FOR SHARE
 
 -- :name get_effect
 SELECT value FROM duly.effects JOIN duly.jobs ON seq = job WHERE job = ? AND id = ? AND effects.key = ?
@@ -325,10 +325,13 @@ INSERT INTO duly.occurrences (schedule, nominal, job, made) VALUES (?, ?, ?, ?) 
 SELECT schedule, nominal, job, made FROM duly.occurrences WHERE schedule = ? ORDER BY nominal DESC LIMIT ?
 
 -- :name withdraw
--- Occurrences later than an instant whose jobs have never started.
-DELETE FROM duly.occurrences WHERE schedule = ? AND nominal > ?
-    AND EXISTS (SELECT 1 FROM duly.jobs WHERE jobs.id = occurrences.job AND state = 0 AND attempt = 0)
-RETURNING nominal, job
+-- Occurrences later than an instant whose jobs have never started, nor start at this moment.
+WITH ahead AS MATERIALIZED (
+    SELECT o.schedule, o.nominal FROM duly.occurrences o JOIN duly.jobs j ON j.id = o.job
+    WHERE o.schedule = ? AND o.nominal > ? AND j.state = 0 AND j.attempt = 0 ORDER BY j.seq FOR UPDATE OF j
+)
+DELETE FROM duly.occurrences o USING ahead WHERE o.schedule = ahead.schedule AND o.nominal = ahead.nominal
+RETURNING o.nominal, o.job
 
 -- :name cancel_by_id
 UPDATE duly.jobs SET state = 4, finished = ?, error = ? WHERE id = ANY (?::text[]) AND state = 0
@@ -452,7 +455,7 @@ DELETE FROM duly.time_limits WHERE task = ?
 SELECT info FROM duly.time_limits ORDER BY task
 
 -- :name worker_info
-SELECT info FROM duly.workers WHERE id = ? AND state = 0
+SELECT info FROM duly.workers WHERE id = ? AND state = 0 FOR UPDATE
 
 -- :name set_worker_info
 UPDATE duly.workers SET info = ? WHERE id = ?

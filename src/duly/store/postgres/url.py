@@ -22,6 +22,7 @@ _LIBPQ = (
     "connect_timeout",
     "application_name",
 )
+_SECRET = ("password", "sslpassword")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 _DEFAULTS: dict[str, str] = {
@@ -42,7 +43,7 @@ class Place(msgspec.Struct, frozen=True):
     listen: str | None  # the same for the connection that hears wake-ups; None: as conninfo
     schema: str
     timeout: float  # seconds to go on trying to reach the server
-    name: str  # for people: the URL without its password
+    name: str  # the URL without its passwords: for people, and for who can connect without
 
 
 def parse(url: str) -> Place:
@@ -94,6 +95,12 @@ def _conninfo(parts: SplitResult, options: dict[str, str]) -> str:
 
 
 def _shown(parts: SplitResult) -> str:
-    """The URL without its password, and without options."""
+    """The URL without its passwords. With its options: another schema is another store."""
     user, at, host = parts.netloc.rpartition("@")
-    return f"postgresql://{user.partition(':')[0]}{at}{host}{parts.path}"
+    options = [
+        (name, _shown(urlsplit(value)) if name == "listen" else value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        if name not in _SECRET
+    ]
+    query = f"?{urlencode(options, safe='/:@,')}" if options else ""
+    return f"postgresql://{user.partition(':')[0]}{at}{host}{parts.path}{query}"

@@ -61,7 +61,7 @@ from duly.store.sql.rows import job_row
 
 _MINUTE = 60 * MICROS
 
-_LANES = ("lanes",)  # what a reserve reads of limits is what it changes
+_LANES = ("lanes",)  # what a reserve reads of limits is what it changes, and so is what an end lets go
 _RULES = ("rules",)
 _SCHEDULES = ("schedules",)
 
@@ -207,12 +207,12 @@ class SqlStore(ABC):
         return self._db.write(work, durable=False)
 
     def unregister(self, worker: int) -> None:
-        self._db.write(lambda db: liveness.leave(db, worker, self.now()))
+        self._db.write(lambda db: liveness.leave(db, worker, self.now()), locks=_LANES)
         self.notify("work")
 
     def abandon(self, worker: int, slot: int, started: Sequence[str], error: bytes, max_lost: int) -> list[Rescued]:
         rescued = self._db.write(
-            lambda db: liveness.abandon(db, worker, slot, set(started), error, max_lost, self.now())
+            lambda db: liveness.abandon(db, worker, slot, set(started), error, max_lost, self.now()), locks=_LANES
         )
         return self._announce(rescued)
 
@@ -221,7 +221,7 @@ class SqlStore(ABC):
         before = now if lapsed else -1  # no lease expires before 1970
         if not dead and not self._db.read(lambda db: liveness.any_lapsed(db, before)):
             return []
-        rescued = self._db.write(lambda db: liveness.rescue(db, max_lost, dead, before, now))
+        rescued = self._db.write(lambda db: liveness.rescue(db, max_lost, dead, before, now), locks=_LANES)
         return self._announce(rescued)
 
     def workers(self) -> list[WorkerInfo]:

@@ -203,7 +203,10 @@ def _made(site: Site, fields: dict[str, str]) -> Schedule:
     data = f"[{fields['args'] or '[]'},{fields['kwargs'] or '{}'}]".encode()
     stored = site.store.schedules([fields["name"]])
     data = payload.restored(data, stored[0]) if stored else payload.restored(data, _NOTHING)
-    app = site.app or Duly("duly", store=site.store.url, timezone=site.zone.key)
+    app = site.app
+    if app is None:
+        app = Duly("duly", timezone=site.zone.key)
+        app.lend(site.store, app.clock)  # its URL has no password, and may not lead there again
     if site.app is not None:
         try:
             args, kwargs = app.find(fields["task"]).codec.decode_args(data)
