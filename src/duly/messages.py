@@ -94,3 +94,23 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     about: str  # one word: store, disk, clock, tasks, queues, workers, jobs, schedules
     text: str  # one sentence: what is so
     help: str = ""  # what to do; empty when there is nothing to do
+
+
+class Rollup(msgspec.Struct, frozen=True):
+    """One bucket of one minute's histogram."""
+
+    minute: int  # minutes since 1970, UTC
+    queue: str
+    task: str
+    outcome: str  # a Kind's name in lower case
+    measure: str  # "lateness" (start - due) or "runtime" (finish - start)
+    bucket: int  # index into BUCKETS
+    n: int
+    total: int  # µs, summed
+
+
+BUCKETS: tuple[int, ...] = tuple(int(100 * 1.5**i) for i in range(52))
+"""Upper bounds in µs of the histogram buckets: 0.1 ms to a little over 24 h, each 1.5 times the last.
+
+Bucket i holds values <= BUCKETS[i] and > BUCKETS[i-1]; index 52 holds everything above. Factor 1.5 keeps
+any percentile within 25 % of the truth."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from duly.job import BUCKETS, Rollup
+from duly.messages import BUCKETS, Rollup
 
 K = TypeVar("K", bound=Hashable)
 

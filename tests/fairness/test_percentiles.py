@@ -8,7 +8,8 @@ from bisect import bisect_left
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duly.job import BUCKETS, Kind, Rollup
+from duly.job import Kind
+from duly.messages import BUCKETS, Rollup
 from duly.percentiles import Histogram, counts, histograms
 
 values = st.lists(st.integers(0, BUCKETS[-1]) | st.sampled_from(BUCKETS), min_size=1, max_size=60)

@@ -27,7 +27,8 @@ from duly.cli.table import Column, lay_out
 from duly.cli.text import clean, plural
 from duly.clock import MICROS, from_micros
 from duly.errors import StoreError
-from duly.job import Filter, JobView, QueueCount, Rollup
+from duly.job import Filter, JobView, QueueCount
+from duly.messages import Rollup
 from duly.store.contract import Store
 
 EVERY = 1.0  # seconds

@@ -60,11 +60,10 @@ from duly.job import (
     Renewal,
     Rescued,
     Result,
-    Rollup,
     Schedule,
     WorkerInfo,
 )
-from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
+from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Rollup, Synced, TimeLimit
 
 Channel = Literal["work", "results", "control", "replies"]
 """What a listener waits for: jobs to run, jobs that ended, something for the supervisors, their replies."""

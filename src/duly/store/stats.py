@@ -9,7 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 
 from duly.clock import MICROS
-from duly.job import BUCKETS, Kind, Outcome, Rollup
+from duly.job import Kind, Outcome
+from duly.messages import BUCKETS, Rollup
 
 _NAMES = {kind: kind.name.lower() for kind in Kind}
 _MINUTE = 60 * MICROS

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from duly.clock import MICROS
-from duly.job import Rollup
+from duly.messages import Rollup
 from duly.percentiles import Histogram, histograms
 from duly.store.contract import Store
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from duly.clock import MICROS
-from duly.job import BUCKETS, Rollup
+from duly.messages import BUCKETS, Rollup
 from duly.percentiles import Histogram
 from duly.store.contract import Store
 from duly.web.history import MINUTE

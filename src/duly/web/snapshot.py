@@ -18,7 +18,8 @@ import psutil  # type: ignore[import-untyped]
 
 from duly.cli.status import Standing, standings
 from duly.clock import MICROS
-from duly.job import Filter, JobView, QueueCount, Rollup, WorkerInfo
+from duly.job import Filter, JobView, QueueCount, WorkerInfo
+from duly.messages import Rollup
 from duly.percentiles import histograms
 from duly.store.contract import Store
 from duly.web.history import MINUTE, RECENT, History

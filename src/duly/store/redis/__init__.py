@@ -34,11 +34,10 @@ from duly.job import (
     Renewal,
     Rescued,
     Result,
-    Rollup,
     Schedule,
     WorkerInfo,
 )
-from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
+from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Rollup, Synced, TimeLimit
 from duly.store.contract import Channel, Listener, Order
 from duly.store.redis import examining, looking, managing, messaging, recurring, storing, syncing, workers
 from duly.store.redis.moving import Moves

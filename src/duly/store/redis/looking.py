@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from duly.job import COUNT_CAP, Attempt, Filter, GateView, JobView, Page, QueueCount, Result, Rollup
+from duly.job import COUNT_CAP, Attempt, Filter, GateView, JobView, Page, QueueCount, Result
+from duly.messages import Rollup
 from duly.store.contract import Order
 from duly.store.paging import FINAL, WAITING, check_states, cursor
 from duly.store.redis.packing import StateOf, attempt_of, ref_of, result_of, view_of, worker_of_attempt

@@ -9,19 +9,8 @@ from typing import Any
 
 import msgspec
 
-from duly.job import (
-    COUNT_CAP,
-    Attempt,
-    Filter,
-    GateView,
-    JobView,
-    Kind,
-    Page,
-    QueueCount,
-    Result,
-    Rollup,
-    State,
-)
+from duly.job import COUNT_CAP, Attempt, Filter, GateView, JobView, Kind, Page, QueueCount, Result, State
+from duly.messages import Rollup
 from duly.store import paging
 from duly.store.contract import Order
 from duly.store.paging import FINAL, WAITING

@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from duly.job import Flag, Kind, Lease, Outcome, Rollup, State
+from duly.job import Flag, Kind, Lease, Outcome, State
+from duly.messages import Rollup
 from duly.store import stats
 from duly.store.sql import gates, lanes
 from duly.store.sql.db import Db, Row

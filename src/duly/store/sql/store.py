@@ -36,11 +36,10 @@ from duly.job import (
     Renewal,
     Rescued,
     Result,
-    Rollup,
     Schedule,
     WorkerInfo,
 )  # fmt: skip
-from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Synced, TimeLimit
+from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Rollup, Synced, TimeLimit
 from duly.store.contract import WAKE_AHEAD, Channel, Listener, Order
 from duly.store.sql import (
     lanes,

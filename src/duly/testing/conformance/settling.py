@@ -6,7 +6,8 @@ from bisect import bisect_left
 
 import pytest
 
-from duly.job import BUCKETS, Filter, Flag, Kind, State
+from duly.job import Filter, Flag, Kind, State
+from duly.messages import BUCKETS
 from duly.store.contract import Store
 from duly.testing.clock import ManualClock
 from duly.testing.conformance.base import (

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from duly.cli import times
 from duly.clock import from_micros
-from duly.job import BUCKETS
+from duly.messages import BUCKETS
 from duly.percentiles import Histogram
 from duly.web.history import HOUR
 from duly.web.pages.tasks import bars

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from duly.clock import MICROS
-from duly.job import BUCKETS, Rollup
+from duly.messages import BUCKETS, Rollup
 from duly.percentiles import Histogram, histograms
 from duly.web.history import FAILURES, RECENT, History, Past, TaskRow, by_task
 from duly.web.language import term
