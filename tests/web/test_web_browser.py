@@ -147,6 +147,12 @@ def test_a_running_job_shows_how_far_it_is(store: Store, visit: Visit) -> None:
     store.save_progress(lease, b'{"done":3,"total":10,"note":"third page"}')
     expect(page.get_by_text("third page", exact=True)).to_be_visible()
     expect(page.locator(".progress")).to_contain_text("3/10")
+    store.save_log(lease, b"fetched <page> 3")
+    expect(page.get_by_text("fetched <page> 3")).to_be_visible()
+    page.get_by_text("Log", exact=True).click()
+    store.save_log(lease, b"fetched <page> 4")
+    expect(page.get_by_text("fetched <page> 4")).to_have_count(1)
+    expect(page.get_by_text("fetched <page> 4")).to_be_hidden()
 
 
 def test_the_future_is_walked_with_the_keyboard_and_each_mark_leads_on(store: Store, visit: Visit) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from typing import Any
 
@@ -54,6 +56,20 @@ def test_ends_of_all_kinds(shop: Shop, pool: str) -> None:
     shop.wait(talk)
     assert (shop.job(talk).log or b"").count(b"shop: line") == 3
     assert shop.job(good).log is None
+
+
+def test_what_a_long_job_logs_can_be_read_while_it_runs_and_outlives_its_process(shop: Shop) -> None:
+    worker, gate = shop.worker(), shop.folder / "gate"
+    job = shop.add("murmur", str(gate))
+    eventually(lambda: b"shop: page 1" in (shop.job(job).log or b""))
+    assert shop.job(job).state == State.RUNNING
+    [executor] = worker.executors()
+    os.kill(executor, signal.SIGKILL)
+    eventually(lambda: shop.outcomes(job) == ["lost", "running"])
+    assert b"shop: page 1" in (shop.store.attempts(job)[0].log or b"")
+    gate.touch()
+    assert shop.wait(job).state == State.SUCCEEDED
+    assert (shop.job(job).log or b"").count(b"page 1") == 1
 
 
 def test_unknown_task_waits_for_a_worker_that_knows_it(shop: Shop) -> None:

@@ -238,6 +238,12 @@ def talk(lines):
         logging.getLogger("shop").info("line %d", i)
 
 
+@app.task
+def murmur(path):
+    logging.getLogger("shop").info("page %d", 1)
+    wait_for_file(path)
+
+
 @app.task(ignore_result=True)
 def ignored():
     return 42

@@ -167,6 +167,11 @@ class Store(Protocol):
         """Note how far a running job is; False if the lease is stale."""
         ...
 
+    def save_log(self, lease: Lease, log: bytes) -> bool:
+        """Note what a running attempt has logged so far, in place of what was noted before; False if the lease is
+        stale. Its outcome's log takes its place; of an attempt that is lost it stays."""
+        ...
+
     def load_effect(self, lease: Lease, key: str) -> bytes | None:
         """The recorded value of a step of this job, from this or an earlier attempt."""
         ...

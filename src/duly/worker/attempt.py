@@ -131,7 +131,7 @@ class Attempts:
         self._before = InStore(app.store)
         self._recipes: dict[str, Recipe] = {}
         self._time_limits: dict[str, TimeLimit] = {}  # set at run time
-        self._log = JobLog()
+        self._log = JobLog(app.store)
         self._detailed = log.isEnabledFor(logging.DEBUG)  # each start and success is logged
         self._copied = False  # this process was forked off by a task
         os.register_at_fork(after_in_child=self._note_copy)
@@ -140,6 +140,7 @@ class Attempts:
     def close(self) -> None:
         """Stop listening to what is logged."""
         logging.getLogger().removeHandler(self._log)
+        self._log.close()
 
     def set_time_limits(self, limits: Sequence[TimeLimit]) -> None:
         """For the jobs that start from now on. From any thread."""

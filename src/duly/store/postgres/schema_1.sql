@@ -289,7 +289,7 @@ BEGIN
             UPDATE duly.jobs j SET state = CASE j.cancel WHEN 0 THEN 0 ELSE 4 END,
                 finished = CASE j.cancel WHEN 0 THEN NULL ELSE o.finish END, due = o.due,
                 retries = j.retries + (o.kind = 6)::integer, error = o.error,
-                progress = coalesce(o.progress, j.progress), started = NULL
+                progress = coalesce(o.progress, j.progress), started = NULL, log = NULL
             FROM unnest(refs, tokens, kinds, starts, ends, dues, errors, progresses, logs)
                 o(ref, token, kind, start, finish, due, error, progress, log)
             WHERE o.kind IN (6, 9) AND j.seq = o.ref AND j.token = o.token AND j.state + 0 = 1
@@ -300,7 +300,7 @@ BEGIN
         GET DIAGNOSTICS written = ROW_COUNT;
         total := total + written;
         UPDATE duly.jobs j SET state = CASE j.cancel WHEN 0 THEN 0 ELSE 4 END,
-            finished = CASE j.cancel WHEN 0 THEN NULL ELSE at END, attempt = j.attempt - 1, started = NULL
+            finished = CASE j.cancel WHEN 0 THEN NULL ELSE at END, attempt = j.attempt - 1, started = NULL, log = NULL
         FROM unnest(refs, tokens, kinds) o(ref, token, kind)
         WHERE o.kind = 7 AND j.seq = o.ref AND j.token = o.token AND j.state + 0 = 1;
         GET DIAGNOSTICS written = ROW_COUNT;

@@ -60,16 +60,16 @@ WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name again
 UPDATE duly.jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
-    due = ?, retries = retries + ?, error = ?, progress = coalesce(?, progress), started = NULL
+    due = ?, retries = retries + ?, error = ?, progress = coalesce(?, progress), started = NULL, log = NULL
 WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name release
 UPDATE duly.jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
-    attempt = attempt - 1, started = NULL
+    attempt = attempt - 1, started = NULL, log = NULL
 WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name lose
-UPDATE duly.jobs SET state = ?, lost = ?, error = ?, started = ?, finished = ? WHERE seq = ?
+UPDATE duly.jobs SET state = ?, lost = ?, error = ?, started = ?, finished = ?, log = ? WHERE seq = ?
 
 -- :name record
 INSERT INTO duly.attempts (job, attempt, outcome, worker, slot, started, finished, error, log)
@@ -83,6 +83,9 @@ ON CONFLICT (minute, queue, task, outcome, measure, bucket, shard)
 
 -- :name set_progress
 UPDATE duly.jobs SET progress = ? WHERE seq = ? AND token = ? AND state + 0 = 1
+
+-- :name set_log
+UPDATE duly.jobs SET log = ? WHERE seq = ? AND token = ? AND state + 0 = 1
 
 -- :name holds
 SELECT 1 FROM duly.jobs WHERE seq = ? AND token = ? AND state + 0 = 1 FOR SHARE
@@ -121,7 +124,7 @@ SELECT id, expires, info FROM duly.workers ORDER BY id DESC
 SELECT id, slot, token, cancel FROM duly.jobs WHERE state = 1 AND worker = ? AND cancel > 0
 
 -- :name held
-SELECT seq, id, task, queue, token, attempt, lost, flags, started, cancel, slot FROM duly.jobs
+SELECT seq, id, task, queue, token, attempt, lost, flags, started, log, cancel, slot FROM duly.jobs
 WHERE state = 1 AND worker = ? ORDER BY seq FOR UPDATE
 
 -- :name attempts

@@ -99,6 +99,9 @@ class RedisStore:
     def save_progress(self, lease: Lease, progress: bytes) -> bool:
         return bool(self._server.call("note", "progress", ref_of(lease.ref), token_of(lease), blob(progress))[0])
 
+    def save_log(self, lease: Lease, log: bytes) -> bool:
+        return bool(self._server.call("note", "log", ref_of(lease.ref), token_of(lease), blob(log))[0])
+
     def load_effect(self, lease: Lease, key: str) -> bytes | None:
         name = f"{self._server.place.prefix}:effects:{ref_of(lease.ref)}"
         value: bytes | None = self._server.command("HGET", name, key)

@@ -45,7 +45,7 @@ def abandon(
     rescued = []
     mine = [held for held in db.run("held", (worker,)).fetchall() if held[-1] == slot]
     for held in mine:
-        seq, id, task, queue, token, _, lost, _, _, cancel, _ = held
+        seq, id, task, queue, token, _, lost, _, _, _, cancel, _ = held
         if id in started:
             rescued.append(_lose(db, held, worker, reason, max_lost, now))
         else:
@@ -81,14 +81,14 @@ def _count(db: Db, held: Sequence[Row], now: int) -> None:
 
 def _lose(db: Db, held: Row, worker: int, reason: bytes, max_lost: int, now: int) -> Rescued:
     """An attempt ended with its worker: what becomes of the job."""
-    seq, id, task, queue, _, attempt, lost, flags, started, cancel, slot = held
+    seq, id, task, queue, _, attempt, lost, flags, started, log, cancel, slot = held
     lost += 1
     state, kind = _after_loss(flags, cancel, lost, max_lost)
     if state == State.WAITING:
-        db.run("lose", (state, lost, reason, None, None, seq))
-        record(db, seq, attempt, Kind.LOST, worker, slot, started, now, reason, None)
+        db.run("lose", (state, lost, reason, None, None, None, seq))
+        record(db, seq, attempt, Kind.LOST, worker, slot, started, now, reason, log)
     else:
-        db.run("lose", (state, lost, reason, started, now, seq))
+        db.run("lose", (state, lost, reason, started, now, log, seq))
     let_go(db, [seq])
     db.run("roll", tuple_of(stats.lost(queue, task, kind, now)))
     return Rescued(id, task, queue, state, lost)

@@ -173,6 +173,10 @@ class SqlStore(ABC):
         values = (progress, lease.ref, lease.token)
         return self._db.write(lambda db: bool(db.run("set_progress", values).rowcount == 1), durable=False)
 
+    def save_log(self, lease: Lease, log: bytes) -> bool:
+        values = (log, lease.ref, lease.token)
+        return self._db.write(lambda db: bool(db.run("set_log", values).rowcount == 1), durable=False)
+
     def load_effect(self, lease: Lease, key: str) -> bytes | None:
         row = self._db.read(lambda db: db.run("get_effect", (lease.ref, lease.id, key)).fetchone())
         return None if row is None else bytes(row[0])

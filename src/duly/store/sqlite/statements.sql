@@ -258,16 +258,16 @@ WHERE seq = ? AND token = ? AND state = 1
 
 -- :name again
 UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
-    due = ?, retries = retries + ?, error = ?, progress = coalesce(?, progress), started = NULL
+    due = ?, retries = retries + ?, error = ?, progress = coalesce(?, progress), started = NULL, log = NULL
 WHERE seq = ? AND token = ? AND state = 1
 
 -- :name release
 UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
-    attempt = attempt - 1, started = NULL
+    attempt = attempt - 1, started = NULL, log = NULL
 WHERE seq = ? AND token = ? AND state = 1
 
 -- :name lose
-UPDATE jobs SET state = ?, lost = ?, error = ?, started = ?, finished = ? WHERE seq = ?
+UPDATE jobs SET state = ?, lost = ?, error = ?, started = ?, finished = ?, log = ? WHERE seq = ?
 
 -- :name record
 INSERT INTO attempts (job, attempt, outcome, worker, slot, started, finished, error, log)
@@ -279,6 +279,9 @@ ON CONFLICT DO UPDATE SET n = n + excluded.n, total = total + excluded.total
 
 -- :name set_progress
 UPDATE jobs SET progress = ? WHERE seq = ? AND token = ? AND state = 1
+
+-- :name set_log
+UPDATE jobs SET log = ? WHERE seq = ? AND token = ? AND state = 1
 
 -- :name holds
 SELECT 1 FROM jobs WHERE seq = ? AND token = ? AND state = 1
@@ -314,7 +317,8 @@ SELECT id, expires, info FROM workers ORDER BY id DESC
 SELECT id, slot, token, cancel FROM jobs WHERE state = 1 AND worker = ? AND cancel > 0
 
 -- :name held
-SELECT seq, id, task, queue, token, attempt, lost, flags, started, cancel, slot FROM jobs WHERE state = 1 AND worker = ?
+SELECT seq, id, task, queue, token, attempt, lost, flags, started, log, cancel, slot FROM jobs
+WHERE state = 1 AND worker = ?
 
 -- :name attempts
 SELECT a.attempt, a.outcome, w.name || '@' || w.host, a.slot, a.started, a.finished, a.error, a.log

@@ -156,6 +156,44 @@ class Settling(Base):
         assert settle(store, worker, lease)
         assert view(store, id).progress == b'{"done":2}'
 
+    # -- the log of a running attempt ------------------------------------------------------------
+
+    def test_the_log_can_be_read_while_the_job_runs(self, store: Store, worker: int) -> None:
+        id = put(store)
+        lease = take(store, worker)
+        for text in (b"one", b"one\ntwo\xff"):
+            assert store.save_log(lease, text) is True
+            assert view(store, id).log == text
+            assert [(one.outcome, one.log) for one in store.attempts(id)] == [("running", text)]
+        assert settle(store, worker, lease, log=b"all of it")
+        assert view(store, id).log == b"all of it"
+
+    @pytest.mark.parametrize("kind", [Kind.RETRY, Kind.POSTPONED, Kind.RELEASED])
+    def test_a_log_belongs_to_one_attempt(self, store: Store, worker: int, kind: Kind) -> None:
+        id = put(store)
+        lease = take(store, worker)
+        assert store.save_log(lease, b"so far") is True
+        assert settle(store, worker, lease, kind, due=T0, log=b"the first")
+        assert store.save_log(lease, b"late") is False
+        assert view(store, id).log is None
+        again = take(store, worker)
+        assert view(store, id).log is None
+        assert settle(store, worker, again)
+        first = [] if kind == Kind.RELEASED else [b"the first"]
+        assert [one.log for one in store.attempts(id)] == [*first, None]
+
+    @pytest.mark.parametrize("max_lost", [5, 1])
+    def test_what_a_lost_attempt_had_logged_is_in_its_history(self, store: Store, worker: int, max_lost: int) -> None:
+        id = put(store)
+        lease = take(store, worker)
+        assert store.save_log(lease, b"last words") is True
+        store.abandon(worker, 0, [id], BOOM, max_lost)
+        assert store.save_log(lease, b"late") is False
+        assert [one.log for one in store.attempts(id)] == [b"last words"]
+        if max_lost > 1:
+            take(store, worker)
+            assert [one.log for one in store.attempts(id)] == [b"last words", None]
+
     # -- effects ---------------------------------------------------------------------------------
 
     def test_the_first_value_of_an_effect_stays(self, store: Store, worker: int) -> None:

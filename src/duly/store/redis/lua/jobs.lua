@@ -80,7 +80,7 @@ end
 -- A running job goes back as if it had never been reserved, or ends if it was asked to.
 local function release(ref, body, s)
     leave_seat(ref, s)
-    s.attempt, s.started = s.attempt - 1, 0
+    s.attempt, s.started, s.log = s.attempt - 1, 0, false
     if s.cancel > 0 then
         s.state, s.finished = CANCELLED, now
         return ended(ref, body, s)

@@ -18,8 +18,8 @@ local function lose(ref, worker, reason, max_lost)
     local names = {[LOST] = 'lost', [CANCELLED] = 'cancelled', [UNCERTAIN] = 'uncertain', [FAILED] = 'failed'}
     roll(math.floor(now / 60000000), cmsgpack.pack({queue, rest[2], names[kind], 'count', 0}), 1, 0)
     if kind == LOST then
-        record(ref, s.attempt, LOST, worker, s.slot, s.started, now, reason, false)
-        s.state, s.started = WAITING, 0
+        record(ref, s.attempt, LOST, worker, s.slot, s.started, now, reason, s.log)
+        s.state, s.started, s.log = WAITING, 0, false
         write_state(ref, s)
         enter_index(ref, body)
     else

@@ -21,7 +21,7 @@ local function give_back(ref, s, o)
     leave_seat(ref, s)
     body = with_head(body, {due = o[6]})
     set_body(ref, body)
-    s.error, s.progress, s.started = blob(o[8]) or false, blob(o[9]) or s.progress, 0
+    s.error, s.progress, s.log, s.started = blob(o[8]) or false, blob(o[9]) or s.progress, false, 0
     if o[3] == RETRY then s.retries = s.retries + 1 end
     if s.cancel > 0 then
         s.state, s.finished = CANCELLED, o[5]
