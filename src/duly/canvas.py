@@ -51,6 +51,10 @@ class _Canvas(Signature[Any]):
                     return one.app
         return super().app
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """:meth:`delay`: there is no function that it could run here and now."""
+        return self.delay(*args, **kwargs)
+
 
 class chain(_Canvas):  # noqa: N801 - Celery's name
     """``chain(a.s(), b.s(), c.s())``, or ``a.s() | b.s() | c.s()``: one after the other."""

@@ -7,7 +7,7 @@ periodic tasks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duly.errors import ConfigError
 from duly.periodic import Periodic
@@ -18,6 +18,11 @@ class Finalizable:
     """The part of an app that knows when it is complete."""
 
     _periodic: list[Periodic]
+
+    if TYPE_CHECKING:
+
+        @property
+        def tasks(self) -> Mapping[str, Any]: ...
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,16 +55,21 @@ class Finalizable:
     ) -> str:
         """Call a task, or a signature of one, by a rule; ``@app.periodic`` as a call. Gives the schedule's name.
 
-        ``schedule``: crontab() and its kin, or a period as seconds or a timedelta. ``name``: the task's unless given;
-        two of one task need names. Raises ConfigError, later, for what is wrong.
+        ``schedule``: crontab() and its kin, or a period as seconds or a timedelta. ``name``: unless given the task's,
+        or the signature as it is written: ``tasks.greet('world')``. Raises ConfigError, later, for what is wrong.
         """
         task = sig if hasattr(sig, "codec") else sig.task
+        said = name or (task.name if task is sig else self._name_of(sig))
         if task is not sig:  # a signature: it brings arguments and options
             args = (*sig.args, *args)
             kwargs = {**sig.kwargs, **(kwargs or {})}
             options = {**sig.options, **options}
-        said = name or (task if isinstance(task, str) else task.name)
         self._periodic.append(
             {"target": task, "name": said, "rule": schedule, "args": args, "kwargs": kwargs, "options": options}  # type: ignore[typeddict-item]
         )
         return str(said)
+
+    def _name_of(self, sig: Any) -> str:
+        """What a schedule of a signature is called: the call, but not where arguments are not to be shown."""
+        task = self.tasks.get(sig.task)
+        return str(sig.task) if task is not None and task.sensitive else repr(sig)

@@ -261,6 +261,9 @@ class GroupResult(ResultSet):
     def __repr__(self) -> str:
         return f"<GroupResult: {self.id} [{', '.join(one.id for one in self.results)}]>"
 
+    def __str__(self) -> str:
+        return self.id
+
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, GroupResult) and self.id == other.id
         return same and super().__eq__(other) is True
@@ -284,6 +287,10 @@ class GroupResult(ResultSet):
     def ready(self) -> bool:
         gate = self._gate()
         return super().ready() if gate is None else gate.left == 0
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """What ``celery.result.result_from_tuple`` takes."""
+        return (self.id, None), [((one.id, None), None) for one in self.results]
 
     def save(self) -> GroupResult:
         """For Celery programs: the store has it from the call on."""

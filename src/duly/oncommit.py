@@ -32,6 +32,7 @@ class OnCommit(Generic[P, R]):
 
         def make_job(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> Job: ...
         def _send(self, job: Job) -> AsyncResult[R]: ...
+        def result_of(self, id: str) -> AsyncResult[R]: ...
 
     def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """:meth:`delay` once the current Django transaction is committed.
@@ -57,4 +58,4 @@ class OnCommit(Generic[P, R]):
         except ImportError:
             raise RuntimeError("on_commit waits for a Django transaction, and Django is not installed") from None
         transaction.on_commit(lambda: self._send(job))
-        return self.app.result_type(job.id, self.app, self)  # type: ignore[arg-type]  # a Task, of which this is a part
+        return self.result_of(job.id)

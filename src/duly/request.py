@@ -166,6 +166,11 @@ class Request:
     """Whether the task was called as a function, in no job."""
 
     @property
+    def name(self) -> str:
+        """The task's name, as receivers of ``task_received`` call it."""
+        return self.task
+
+    @property
     def hostname(self) -> str:
         """``name@host`` of the worker."""
         return worker_name

@@ -47,7 +47,11 @@ class AsyncResult(Generic[R]):
         self._task = task
 
     def __repr__(self) -> str:
-        return f"<AsyncResult {self.id}>"
+        return f"<AsyncResult: {self.id}>"
+
+    def __str__(self) -> str:
+        """The id, which is what programs put into pages and addresses."""
+        return self.id
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, AsyncResult) else NotImplemented

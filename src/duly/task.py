@@ -95,6 +95,8 @@ class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
         if name in ("app", "codec", "bind", "fn", "run", "_annotated"):
             kind = type(self).__name__
             raise RuntimeError(f"this {kind} belongs to no app yet: fetch = app.register_task({kind}())")
+        if name in CHECKS and "_declared" in self.__dict__:
+            return self._option(name)
         raise AttributeError(f"task {self.__dict__.get('name', type(self).__name__)} has no attribute {name!r}")
 
     def _fit(self, app: Duly, fn: Callable[..., Any], name: str, bind: bool, options: Mapping[str, Any]) -> None:
@@ -153,6 +155,12 @@ class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
             check_options(self.name, options)
             self._annotated = (annotations, options)
         return options
+
+    def _option(self, name: str) -> Any:
+        """What holds of an option that nothing else here asks for: None if nothing was said."""
+        if name in retry.Policy.__struct_fields__:
+            return getattr(self.retry_policy, name)
+        return self.options.get(name, () if name in ("throws", "sensitive") else None)
 
     @property
     def queue(self) -> str:
@@ -356,15 +364,19 @@ class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
             return make_job(defaults, data, options, now, self.app.zone)
         return _plain_job(defaults, data, now)
 
+    def result_of(self, id: str) -> AsyncResult[R]:
+        """What a call gives; a class of tasks may have results of its own."""
+        return self.app.result_type(id, self.app, self)
+
     def _send(self, job: Job) -> AsyncResult[R]:
         if self.app.conf.task_always_eager:
             return eager.run(self, job)
-        return self.app.result_type(self.app.client.enqueue(job).id, self.app, self)
+        return self.result_of(self.app.client.enqueue(job).id)
 
     async def _asend(self, job: Job) -> AsyncResult[R]:
         if self.app.conf.task_always_eager:
             return await eager.arun(self, job)
-        return self.app.result_type((await self.app.client.aenqueue(job)).id, self.app, self)
+        return self.result_of((await self.app.client.aenqueue(job)).id)
 
     def make_jobs(self, calls: Sequence[Sequence[Any] | Call], shared: CallOptions) -> list[Job]:
         """The jobs of a bulk, not stored."""
@@ -387,7 +399,7 @@ class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
         app, jobs = self.app, self.make_jobs(calls, shared)
         if app.conf.task_always_eager:
             return [eager.run(self, job) for job in jobs]
-        return [app.result_type(answer.id, app, self) for answer in app.client.enqueue_bulk(jobs)]
+        return [self.result_of(answer.id) for answer in app.client.enqueue_bulk(jobs)]
 
 
 class AsyncTask(Task[P, R]):

@@ -59,12 +59,11 @@ class Using(Generic[P, R]):
         return self._send(self._task.make_jobs(list(calls), options))
 
     def _send(self, jobs: Sequence[Job]) -> list[AsyncResult[R]]:
-        app = self._task.app
         jobs = [publishing.before(job) for job in jobs]
         answers = self._store.enqueue_within(self._connection, jobs)
         for job in jobs:
             publishing.after(job)
-        return [app.result_type(answer.id, app, self._task) for answer in answers]
+        return [self._task.result_of(answer.id) for answer in answers]
 
 
 def _joining(app: Duly) -> Joining:

@@ -227,11 +227,15 @@ class Loom:
     def result(self, ends: Ends) -> AsyncResult[Any] | GroupResult:
         """What a caller gets; its parent is the result of the step before, and so on."""
         parent = None if ends.before is None else self.result(ends.before)
-        made = [self.app.result_type(draft.id, self.app, self.app.tasks.get(draft.task)) for draft in ends.drafts]
+        made = [self._result_of(draft) for draft in ends.drafts]
         if ends.group is not None:
             return self.app.group_result_type(ends.group, made, self.app, parent)
         made[0].parent = parent
         return made[0]
+
+    def _result_of(self, draft: Draft) -> AsyncResult[Any]:
+        task = self.app.tasks.get(draft.task)
+        return self.app.result_type(draft.id, self.app) if task is None else task.result_of(draft.id)
 
 
 def errback_takes(app: Duly, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:

@@ -182,3 +182,18 @@ async def test_coroutines_call_them_too(kit: Here) -> None:
 
     await asyncio.to_thread(kit.world.advance, 5)
     assert await result == 4
+
+
+def test_a_canvas_that_is_called_is_stored(kit: Here) -> None:
+    """A signature that is called runs its function here; a canvas has none, and is stored, as in Celery."""
+    called = [
+        chain(kit.add.s(1, 2), kit.double.s())(),
+        chain(kit.add.s(2) | kit.double.s())(1),
+        (kit.add.s(2) | kit.double.s())(1),
+        chain(kit.add.si(1, 2), kit.double.s())(queue="slow"),
+        group(kit.add.s(1, 2), kit.add.s(3, 4))(),
+        chord([kit.add.s(1, 2), kit.add.s(3, 4)])(kit.total.s()),
+        kit.add.chunks([(1, 2), (3, 4)], 1)(),
+    ]
+    kit.world.advance(2)
+    assert [one.get(timeout=0) for one in called] == [6, 6, 6, 6, [3, 7], 10, [[3], [7]]]

@@ -104,6 +104,9 @@ def test_what_happens_when_the_app_is_complete(app: Celery) -> None:
     def add(x: int, y: int) -> int:
         return x + y
 
+    @app.task(sensitive=("word",))
+    def hush(word: str) -> None: ...
+
     @app.on_after_finalize.connect
     def later(sender: Any, **_: Any) -> None:
         order.append("finalize")
@@ -113,12 +116,15 @@ def test_what_happens_when_the_app_is_complete(app: Celery) -> None:
         order.append("configure")
         sender.add_periodic_task(10.0, add, args=(1, 2), name="each 10")
         sender.add_periodic_task(60, add, (3, 4), queue="slow")
+        sender.add_periodic_task(60, add.s(1, 2), expires=10)  # two without names, as Celery's first steps have them
+        sender.add_periodic_task(60, add.s(1, y=3))
+        sender.add_periodic_task(60, hush.s("secret"))
 
     app.check()
     app.finalize()
     assert order == ["configure", "finalize"]
     found = {one.name: one for one in app.declared_schedules()}
-    assert set(found) == {"each 10", add.name}
+    assert set(found) == {"each 10", add.name, f"{add.name}(1, 2)", f"{add.name}(1, y=3)", hush.name}
     assert found[add.name].queue == "slow"
     assert found["each 10"].args == b"[[1,2],{}]"
 

@@ -183,7 +183,7 @@ def test_class_attributes_are_celerys_options(app: Celery) -> None:
     task = app.task(base=Base)(lambda: None)
     assert task.max_retries == 7
     assert task.db is None  # type: ignore[attr-defined]
-    assert not hasattr(task, "acks_late")
+    assert "acks_late" not in task.options
 
 
 def test_options_of_calls(world: World, app: Celery) -> None:
@@ -342,3 +342,32 @@ def test_canvas_with_celerys_options_and_results(world: World, app: Celery) -> N
     assert chained.state == "SUCCESS"
     with pytest.raises(TypeError, match=r"connection=.* cannot be"):
         chain(add.s(1, 2).set(connection="x"), add.s(3)).apply_async()
+
+
+def test_options_can_be_read_from_the_task(app: Celery) -> None:
+    @app.task(default_retry_delay=30, rate_limit="10/m", acks_late=True, serializer="json")
+    def told() -> None: ...
+
+    @app.task
+    def plain() -> None: ...
+
+    assert (told.default_retry_delay, told.rate_limit, told.acks_late, told.serializer) == (30, "10/m", True, "json")
+    assert (plain.default_retry_delay, plain.rate_limit, plain.expires, plain.throws) == (180, None, None, ())
+    assert (plain.acks_late, plain.track_started, plain.serializer, plain.autoretry_for) == (True, True, "json", ())
+    app.conf.task_annotations = {plain.name: {"rate_limit": "5/s"}}
+    assert plain.rate_limit == "5/s"
+    with pytest.raises(AttributeError, match="has no attribute 'rate_limits'"):
+        plain.rate_limits  # noqa: B018
+
+
+def test_results_as_text_and_as_tuples(world: World, app: Celery) -> None:
+    @app.task
+    def double(x: int) -> int:
+        return 2 * x
+
+    one, many = double.delay(1), group(double.s(1), double.s(2))()
+    assert (str(one), f"{one}", repr(one)) == (one.id, one.id, f"<AsyncResult: {one.id}>")
+    assert str(many) == many.id
+    world.advance(1)
+    assert result_from_tuple(many.as_tuple(), app).get() == [2, 4]
+    assert result_from_tuple(many.as_tuple(), app) == many

@@ -152,7 +152,7 @@ def test_what_does_not_start_says_why_where_it_was_started(shop: Duly, words: li
         (["--autoscale", "1,3"], "expected MAX,MIN"),
         (["--autoscale", "3", "-c", "3"], "give -c or --autoscale"),
         (["--scheduler", "x"], "--scheduler is Celery's and not here: schedules are in the store"),
-        (["--without-heartbeat"], "the heartbeat is the worker's lease"),
+        (["--executable", "python3.9"], "--executable is Celery's and not here"),
         (["-Q", "a", "b"], "setting 'b': expected NAME=VALUE"),
         (["--", "worker.leese=3"], "did you mean 'worker_lease'"),
         (["--", "worker.lease=soon"], "setting worker_lease = 'soon': expected a number of seconds"),

@@ -194,10 +194,12 @@ class EagerResult(Words[R], core.EagerResult[R]):
     __slots__ = ()
 
 
-def result_from_tuple(r: Any, app: Duly | None = None) -> AsyncResult[Any]:
-    """The result that ``as_tuple`` gave."""
-    (id, _), _ = r
-    return AsyncResult(id, app=app)
+def result_from_tuple(r: Any, app: Duly | None = None) -> AsyncResult[Any] | GroupResult:
+    """The result, or that of a group, that ``as_tuple`` gave."""
+    (id, _), members = r
+    if members is None:
+        return AsyncResult(id, app=app)
+    return GroupResult(id, [cast("AsyncResult[Any]", result_from_tuple(one, app)) for one in members], app)
 
 
 def _said(found: Result) -> Progress | None:

@@ -24,6 +24,8 @@ _TAKEN: dict[str, list[tuple[str, bool, str]]] = {
         ("--disable-prefetch", False, "a worker holds no more jobs than it can start within moments"),
         ("--without-gossip", False, "workers do not talk to each other"),
         ("--without-mingle", False, "workers do not talk to each other"),
+        ("--without-heartbeat", False, "no message is sent for it: a worker renews its lease, one row of the store"),
+        ("--heartbeat-interval", True, "a worker renews its lease, each third of --lease"),
     ],
     "beat": [
         ("-s --schedule", True, "schedules are in the store"),
@@ -34,8 +36,6 @@ _TAKEN: dict[str, list[tuple[str, bool, str]]] = {
 _REFUSED: dict[str, list[tuple[str, bool, str]]] = {
     "worker": [
         ("--scheduler", True, "schedules are in the store, and every worker makes their jobs; leave it out"),
-        ("--without-heartbeat", False, "the heartbeat is the worker's lease; --lease says how long it holds"),
-        ("--heartbeat-interval", True, "the lease is renewed each third of --lease"),
         ("--executable", True, "a worker runs in the Python that starts it: call that one's duly"),
     ],
     "beat": [("-S --scheduler", True, "schedules are in the store: duly schedule; leave it out")],

@@ -65,6 +65,14 @@ class Task(core.Task[P, R]):
             self._serializer = options["serializer"]
         return cast(TaskOptions, words.admit_task(name, options))
 
+    def __getattr__(self, name: str) -> Any:
+        """Also what is so of Celery's options that nobody can choose here: ``add.acks_late`` is True."""
+        if name in words.TASK_SO_ANYWAY:
+            return words.TASK_SO_ANYWAY[name][0][0]
+        if name == "serializer":
+            return self.__dict__.get("_serializer") or self.app.conf.get("task_serializer") or "json"
+        return super().__getattr__(name)
+
     def make_codec(self, name: str, fn: Callable[..., Any], bind: bool) -> Codec:
         return PickleCodec(name, fn, skip_first=bind, pickling=self._pickles, accepted=self._accepts_pickle)
 
@@ -117,7 +125,7 @@ class Task(core.Task[P, R]):
 
     def AsyncResult(self, task_id: str, **kwargs: Any) -> AsyncResult[R]:  # noqa: N802 - Celery's name
         """The job of that id."""
-        return self.app.result_type(task_id, self.app, self)
+        return self.result_of(task_id)
 
     # -- while it runs ---------------------------------------------------------------------------
 

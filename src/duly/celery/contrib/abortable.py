@@ -16,7 +16,7 @@ same.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 from duly.celery import states
 from duly.celery.app.task import Task
@@ -57,10 +57,10 @@ class AbortableTask(Task[P, R]):
 
     interruptible: ClassVar[bool] = False
 
-    def AsyncResult(self, task_id: str, **kwargs: Any) -> AbortableAsyncResult[R]:  # noqa: N802 - Celery's name
-        return AbortableAsyncResult(task_id, app=self.app)
+    def result_of(self, id: str) -> AbortableAsyncResult[R]:
+        return AbortableAsyncResult(id, cast(Any, self.app), cast(Any, self))
 
     def is_aborted(self, **kwargs: Any) -> bool:
         """Whether the running job was asked to stop; False outside of a job. Asks the store each time."""
         request = current.get()
-        return request is not None and request.store is not None and self.AsyncResult(request.id).is_aborted()
+        return request is not None and request.store is not None and self.result_of(request.id).is_aborted()
