@@ -1,4 +1,4 @@
-"""Names of Celery's that duly has no need of, or has otherwise: options of tasks and of calls, pools.
+"""Names of Celery's that duly has no need of, or has otherwise: options of tasks and of calls, pools, verbs.
 
 Whoever brings a Celery app along is told what becomes of a name, in one line, where it is refused. Pure data.
 """
@@ -33,6 +33,22 @@ _REASONS = {
     "custom": "the pools are process, thread and async",
 }  # fmt: skip
 
+REMOTE = {
+    "enable_events": "the store knows everything that happens: duly status --watch",
+    "disable_events": "the store knows everything that happens: duly status --watch",
+    "heartbeat": "the heartbeat is the worker's lease; duly status shows it",
+    "pool_restart": "restart the worker (jobs survive it), or start it with --reload",
+    "autoscale": "start the worker with --autoscale MAX,MIN, or use pool_grow and pool_shrink",
+    "terminate": "duly control revoke ID --terminate",
+    "election": "there is no leader among workers",
+    "clock": "workers have no clock of their own making; duly doctor judges the host's",
+    "memdump": "duly inspect stats says what a worker's supervisor uses",
+    "memsample": "duly inspect stats says what a worker's supervisor uses",
+    "hello": "workers do not talk to each other",
+    "objgraph": "duly inspect stats says what a worker's supervisor uses",
+}
+"""Celery's verbs of remote control and inspection that are not here, and what is instead."""
+
 
 def reason(name: str) -> str | None:
     """Why duly has no such name, if it is one of Celery's: one clause, without a full stop."""
@@ -43,3 +59,9 @@ def not_needed(name: str) -> str:
     """``; it is Celery's and not needed here: ...`` for a name of Celery's, else nothing."""
     why = reason(name)
     return f"; it is Celery's and not needed here: {why}" if why else ""
+
+
+def remote(what: str, name: str) -> AttributeError:
+    """The error for an attribute of ``app.control`` or ``inspect()`` that is not there."""
+    why = f"; it is Celery's and not here: {REMOTE[name]}" if name in REMOTE else ""
+    return AttributeError(f"{what} has no {name!r}{why}")

@@ -203,7 +203,7 @@ class Settings(MutableMapping[str, Any]):
             super().__setattr__(now, value)
         elif (why := reason(now)) is not None:
             self._start("noted", {**self.noted, now: value})
-            log.info("setting %s has no effect here: %s", now, why)
+            log.debug("setting %s has no effect here: %s", now, why)
         else:
             raise NoSetting(unknown(name))
 

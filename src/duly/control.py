@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
-from duly import limits
+from duly import celery_names, limits
 from duly.call import check_limits
 from duly.clock import MICROS, SYSTEM, Clock
 from duly.inspection import Inspection, node_name
@@ -42,6 +42,9 @@ class Control:
     def __init__(self, store: Callable[[], Store], clock: Clock = SYSTEM) -> None:
         self._store = store
         self._clock = clock
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise celery_names.remote("app.control", name)
 
     def inspect(self, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT) -> Inspection:
         """What workers and the store say about the work."""

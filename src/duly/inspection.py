@@ -7,11 +7,11 @@ listed under the node ``store``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
-from duly import builtin
+from duly import builtin, celery_names
 from duly.clock import MICROS, from_micros
 from duly.job import Filter, JobView, WorkerInfo
 from duly.store.contract import Store
@@ -37,6 +37,9 @@ class Inspection:
         self._store = store
         self._ask = ask
         self._nodes = nodes
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise celery_names.remote("inspect()", name)
 
     # -- from the store --------------------------------------------------------------------------
 
@@ -64,6 +67,11 @@ class Inspection:
     def active_queues(self) -> ByNode:
         """The queues each live worker serves."""
         return {node_name(worker): [{"name": queue} for queue in worker.queues] for worker in self._nodes()}
+
+    def revoked(self) -> ByNode:
+        """Ids of the jobs that were cancelled, the newest first, LIST_CAP at most."""
+        page = self._store().jobs(Filter(states=("cancelled",)), limit=LIST_CAP)
+        return {STORE: [job.id for job in page.jobs]} if page.jobs else {}
 
     def query_task(self, ids: str | Sequence[str]) -> ByNode:
         """``{id: [state, request]}`` by the node that runs or ran the job."""

@@ -66,6 +66,9 @@ class Request:
         self._next_save = -1.0  # monotonic; progress before that stays in memory
         self._effects: dict[str, bytes] = {}  # of an eager run
 
+    def __repr__(self) -> str:
+        return f"<Request: job {self.id} of {self.task}, attempt {self.attempt}>"
+
     @property
     def id(self) -> str:
         """The job's id."""

@@ -148,14 +148,28 @@ def test_control_has_celerys_parameters(world: World, app: Celery) -> None:
     assert app.control.rate_limit(add.name, "10/m") is None
     [limit] = app.store.limits()
     assert (limit.name, limit.rate) == (add.name, 10)
-    add.delay()
+    again = add.delay()
     assert app.control.purge() == 1
     assert app.control.ping(timeout=0.01) == []
     assert app.control.broadcast("shutdown", destination=["nobody"]) is None
     with pytest.raises(ValueError, match=r"broadcast\('rate_limit'\): expected one of"):
         app.control.broadcast("rate_limit", {"task_name": add.name})
+    assert app.control.inspect().revoked() == {"store": [again.id, job.id]}
     with pytest.raises(TypeError, match=r"inspect\(connection="):
         app.control.inspect(connection=object())
+
+
+def test_control_of_workers_takes_reply_and_timeout(app: Celery) -> None:
+    assert app.control.add_consumer("more", destination=["nobody"], reply=True, timeout=20) == []
+    assert app.control.pool_shrink(1, reply=True) == []
+    with pytest.raises(TypeError, match="task_queues binds queues"):
+        app.control.add_consumer("more", exchange="media")
+    with pytest.raises(TypeError, match=r"shutdown\(limit=3\)"):
+        app.control.shutdown(limit=3)
+    with pytest.raises(AttributeError, match="has no 'enable_events'; it is Celery's and not here: the store knows"):
+        app.control.enable_events()
+    with pytest.raises(AttributeError, match=r"inspect\(\) has no 'memdump'; .*duly inspect stats"):
+        app.control.inspect().memdump()
 
 
 def test_the_command_line_of_an_app(app: Celery, capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,7 +164,7 @@ def test_what_is_wrong_with_the_words(within: Duly, words: list[str], wanted: st
     assert wanted in ran.err
 
 
-@pytest.mark.parametrize("verb", ["migrate", "events", "graph", "amqp", "logtool"])
+@pytest.mark.parametrize("verb", ["events", "graph", "amqp", "logtool"])
 def test_verbs_of_celery_that_are_not_here(within: Duly, verb: str) -> None:
     ran = within(verb)
     assert (ran.status, "is Celery's and not here: " in ran.err) == (2, True)

@@ -186,7 +186,7 @@ def test_config_shows_and_checks(within: Duly, tmp_path: Path) -> None:
     [
         (["control", "enable_events"], 2, "is Celery's and not here: the store knows"),
         (["control", "pool-restart"], 2, "start it with --reload"),
-        (["inspect", "revoked"], 2, "duly jobs --state cancelled"),
+        (["inspect", "memdump"], 2, "duly inspect stats"),
         (["call", "x", "--serializer", "pickle"], 2, "arguments are JSON"),
         (["result", "x", "-t", "tasks.add"], 2, "a result is found by its id alone"),
         (["status", "-t", "3"], 69, "-t is not needed: the store answers at once"),

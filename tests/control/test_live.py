@@ -14,6 +14,7 @@ import pytest
 from control_kit import eventually, job, state, view
 
 import duly.store
+from duly.celery.app.control import Control as CeleryControl
 from duly.control import Control
 from duly.job import Filter, State
 from duly.store.contract import Store
@@ -96,6 +97,11 @@ def test_a_worker_is_asked_and_told(shop: Path, store: Store, control: Control, 
     assert control.inspect().registered() == {node: ["shop.forever", "shop.nap", "shop.quick"]}
     [limit] = store.limits()
     assert (limit.name, limit.rate, limit.declared) == ("shop.quick", 100, True)
+    celerys = CeleryControl(lambda: store)
+    assert celerys.add_consumer("more", reply=True, timeout=20) == [{node: {"ok": "serves default, more"}}]
+    assert {"name": "more"} in control.inspect().active_queues()[node]
+    assert celerys.cancel_consumer("more", destination=[node], timeout=20) is None
+    assert {"name": "more"} not in control.inspect().active_queues()[node]
     assert control.ask("dance", {}, None, 20)[node]["error"].endswith("knows no 'dance'")
 
 

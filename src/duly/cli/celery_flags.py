@@ -49,29 +49,11 @@ _REFUSED: dict[str, list[tuple[str, bool, str]]] = {
 VERBS = {
     "events": "what happens is shown by: duly status --watch",
     "flower": "what happens is shown by: duly status --watch",
-    "migrate": "jobs are moved between queues by: duly move --queue A --to-queue B",
     "graph": "a worker is a supervisor and its executors; docs/architecture.md draws them",
     "amqp": "there is no broker to administer; queues: duly status, duly list bindings, duly purge",
     "logtool": "the log is lines of text, one form for all: docs/worker.md",
 }
 """Celery's verbs that are not here, and what is instead."""
-
-
-SUBVERBS = {
-    "enable_events": "the store knows everything that happens: duly status --watch",
-    "disable_events": "the store knows everything that happens: duly status --watch",
-    "heartbeat": "the heartbeat is the worker's lease; duly status shows it",
-    "pool_restart": "restart the worker (jobs survive it), or start it with --reload",
-    "autoscale": "start the worker with --autoscale MAX,MIN, or use pool_grow and pool_shrink",
-    "terminate": "duly control revoke ID --terminate",
-    "election": "there is no leader among workers",
-    "revoked": "duly jobs --state cancelled",
-    "clock": "workers have no clock of their own making; duly doctor judges the host's",
-    "memdump": "duly inspect stats says what a worker's supervisor uses",
-    "memsample": "duly inspect stats says what a worker's supervisor uses",
-    "objgraph": "duly inspect stats says what a worker's supervisor uses",
-}
-"""Celery's verbs of ``inspect`` and ``control`` that are not here, and what is instead."""
 
 
 def celery_flags(verb: str) -> Callable[[F], F]:

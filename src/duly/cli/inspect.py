@@ -52,6 +52,7 @@ _ask("conf", Inspection.conf, "The app's settings as the workers have them.")
 _read("active", Inspection.active, "Jobs that run.", "Nothing runs.")
 _read("reserved", Inspection.reserved, "Jobs reserved and not started.", "Nothing is reserved.")
 _read("scheduled", Inspection.scheduled, "Jobs due ahead, the next ones first.", "Nothing is scheduled.")
+_read("revoked", Inspection.revoked, "Ids of cancelled jobs, the newest first.", "No job was cancelled.")
 _read("registered", Inspection.registered, "Tasks the workers know.", "No tasks: no worker is alive.")
 _read("active_queues", Inspection.active_queues, "Queues the workers serve.", "No queues: no worker is alive.")
 

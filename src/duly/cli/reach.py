@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from duly.cli.celery_flags import SUBVERBS
+from duly.celery_names import REMOTE
 from duly.cli.root import Number, Verb, common_options
 from duly.cli.session import NO_WORKER, NOT_DONE, Session
 from duly.cli.text import clean, clean_lines, did_you_mean, plural
@@ -52,8 +52,8 @@ class Family(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             names = self.list_commands(ctx)
-            if (word := args[0].replace("-", "_")) in SUBVERBS and self.name in ("inspect", "control"):
-                raise click.UsageError(f"{word!r} is Celery's and not here: {SUBVERBS[word]}", ctx)
+            if (word := args[0].replace("-", "_")) in REMOTE and self.name in ("inspect", "control"):
+                raise click.UsageError(f"{word!r} is Celery's and not here: {REMOTE[word]}", ctx)
             meant = _ALSO_SAID.get(args[0], args[0])
             hint = did_you_mean(meant, names) or f"; there are {', '.join(names)}"
             raise click.UsageError(f"{ctx.info_name} has no verb {args[0]!r}{hint}", ctx)

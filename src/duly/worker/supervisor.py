@@ -355,11 +355,9 @@ class Supervisor:
 
 def _say_what_has_no_effect(conf: Iterable[str]) -> None:
     """Of the settings that a Celery configuration brings along."""
-    reasons = {name: why for name in conf if (why := celery_settings.reason(name)) is not None}
-    if reasons:
-        log.warning("settings without effect here: %s; duly config check says why", ", ".join(sorted(reasons)))
-    for name, why in reasons.items():
-        log.info("setting %s has no effect here: %s", name, why)
+    names = sorted(name for name in conf if celery_settings.reason(name) is not None)
+    if names:
+        log.warning("settings without effect here: %s; duly config check says why", ", ".join(names))
 
 
 def _neighbours(store: Store) -> list[WorkerInfo]:

@@ -82,6 +82,33 @@ class Control(core.Control):
         """``[{node: {"ok": "pong"}}]``."""
         return _listed(super().ping(destination, timeout))
 
+    def add_consumer(  # type: ignore[override]
+        self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
+        options: None = None, destination: Destination = None, **kwargs: Any,
+    ) -> list[dict[str, Any]] | None:  # fmt: skip
+        """Serve this queue too. Refused (TypeError) for another exchange or key than the queue's:
+        ``app.conf.task_queues`` says what leads to a queue."""
+        for name, value in (("exchange", exchange), ("routing_key", routing_key)):
+            if value not in (None, "", queue):
+                raise TypeError(f"add_consumer({queue!r}, {name}={value!r}): app.conf.task_queues binds queues")
+        return self._tell("add_consumer", {"queue": queue}, destination, **kwargs)
+
+    def cancel_consumer(self, queue: str, destination: Destination = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Serve this queue no longer."""
+        return self._tell("cancel_consumer", {"queue": queue}, destination, **kwargs)
+
+    def pool_grow(self, n: int = 1, destination: Destination = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Run ``n`` more jobs at once."""
+        return self._tell("pool_grow", {"n": n}, destination, **kwargs)
+
+    def pool_shrink(self, n: int = 1, destination: Destination = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Run ``n`` fewer jobs at once."""
+        return self._tell("pool_shrink", {"n": n}, destination, **kwargs)
+
+    def shutdown(self, destination: Destination = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Finish what runs, and leave."""
+        return self._tell("shutdown", {}, destination, **kwargs)
+
     def purge(self, connection: Any = None) -> int:
         """Cancel all jobs that wait; how many."""
         return core.purge(self._store())
@@ -104,7 +131,19 @@ class Control(core.Control):
         if command not in _VERBS:
             known = ", ".join(_VERBS)
             raise ValueError(f"broadcast({command!r}): expected one of {known}; for other verbs there are methods")
-        answers = self.ask(command, arguments or {}, destination, timeout)
+        return self._tell(command, arguments or {}, destination, reply, timeout)
+
+    def _tell(
+        self,
+        verb: str,
+        arguments: dict[str, Any],
+        destination: Destination,
+        reply: bool = False,
+        timeout: float = 1.0,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]] | None:
+        _refuse(verb, kwargs)
+        answers = self.ask(verb, arguments, destination, timeout)
         return _listed(answers) if reply else None
 
     def _all_say(self, text: str, destination: Destination) -> list[dict[str, Any]]:
