@@ -70,7 +70,7 @@ def test_no_setting_of_dulys_is_said_to_have_no_effect() -> None:
 def test_a_setting_without_meaning_here_is_kept_and_the_reason_is_told(
     name: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "duly"):
+    with caplog.at_level(logging.DEBUG, "duly"):
         app = Duly("x", **{name: "y"})
     assert why in caplog.text
     assert (getattr(app.conf, name), app.conf[name], modern(name, NAMES) in app.conf) == ("y", "y", True)
