@@ -24,6 +24,7 @@ from duly.celery_settings import CELERY_NAMES, modern, readings, reason
 from duly.checks import Check
 from duly.errors import ConfigError
 from duly.job import MAX_PRIORITY
+from duly.passwords import hidden
 
 T = TypeVar("T")
 
@@ -304,7 +305,6 @@ def _readings(name: str) -> list[str]:
 
 
 _SECRET = re.compile(r"passw|secret|token|credential|(?<!routing_)key\b|_key$|auth")
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s@:]*):([^/\s@]+)@")
 
 
 def censor(name: str, value: Any) -> Any:
@@ -312,7 +312,7 @@ def censor(name: str, value: Any) -> Any:
     if isinstance(value, str):
         if name not in NAMES and _SECRET.search(name.lower()):
             return "********"
-        return _PASSWORD_IN_URL.sub(r"\1:********@", value)
+        return hidden(value)
     if isinstance(value, Mapping):
         return {key: censor(f"{name}.{key}", each) for key, each in value.items()}
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):

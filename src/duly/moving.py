@@ -14,11 +14,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from urllib.parse import urlsplit, urlunsplit
 
 from duly import store as stores
 from duly.errors import ConfigError
 from duly.job import Advance, Result, Schedule
+from duly.passwords import without
 from duly.store.contract import Store
 from duly.store.moving import Movable, Moving, Parcel, moves_of
 
@@ -42,7 +42,7 @@ class Mover:
 
     def begin(self) -> None:
         """Steps 1 to 3. May be repeated. Raises ConfigError if the old store is moving elsewhere, StoreError."""
-        self._from.begin_move(without_password(self.new.url))
+        self._from.begin_move(without(self.new.url))
         self._bring_to_an_end()
         self._carry_rules()
         self._carry_schedules()
@@ -151,7 +151,7 @@ class Elsewhere:
 
     def _open(self, url: str) -> Store:
         with self._lock:
-            if self._there is None or without_password(self._there.url) != url:
+            if self._there is None or without(self._there.url) != url:
                 self._there = stores.open(url, create=False)
             return self._there
 
@@ -173,17 +173,8 @@ def seal(old: Store) -> bool:
 def _movable(store: Store) -> Movable:
     moves = moves_of(store)
     if moves is None:
-        raise ConfigError(f"{without_password(store.url)}: stores of this kind cannot be moved")
+        raise ConfigError(f"{without(store.url)}: stores of this kind cannot be moved")
     return moves
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown and stored."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    name, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{name.partition(':')[0]}@{host}"))
 
 
 def _ids(parcels: Iterable[Parcel]) -> list[str]:

@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 import pytest
 from tests.conftest import KINDS
+from tests.servers.postgres import PostgresServer
 
 import duly.store
+from duly.cli.worker import banner
+from duly.errors import ConfigError, StoreUnavailable
 from duly.job import Filter, Job, new_id
+from duly.worker.options import ReadyInfo
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -31,9 +35,31 @@ def test_the_url_of_a_store_leads_to_it(kind: str, store_of: Callable[[str], str
             "postgresql://u:pw@pool/d?schema=s&listen=postgresql://u:pw@h:1/d",
             "postgresql://u@pool/d?schema=s&listen=postgresql://u@h:1/d",
         ),
-        ("redis://u:pw@h:1/2?prefix=x", "redis://u:***@h:1/2?prefix=x"),
-        ("redis://h:1/2?password=pw&prefix=x", "redis://h:1/2?password=***&prefix=x"),
+        ("postgresql://u:p@w@h/d", "postgresql://u@h/d"),
+        ("postgresql://h:5432/d?user=a&password=pw", "postgresql://h:5432/d?user=a"),
+        ("redis://u:pw@h:1/2?prefix=x", "redis://u:********@h:1/2?prefix=x"),
+        ("redis://h:1/2?password=pw&prefix=x", "redis://h:1/2?password=********&prefix=x"),
     ],
 )
 def test_it_shows_no_password(url: str, shown: str) -> None:
     assert duly.store.open(url, create=False).url == shown
+
+
+def test_no_message_shows_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        duly.store.open("redi://u:pw@h:1/2?password=word")
+    assert str(caught.value).startswith("store 'redi://u:********@h:1/2?password=********': there is no such kind")
+
+
+def test_a_worker_shows_none_when_it_starts() -> None:
+    ready = ReadyInfo(
+        name="w", host="h", pid=1, version="1", app="a", store="postgresql://u:pw@h/d?schema=s", durability="",
+        queues=("q",), weights={}, reserve={}, pool="process", concurrency=1, tasks=(), lease=1.0,
+    )  # fmt: skip
+    assert "store   postgresql://u:********@h/d?schema=s" in "\n".join(banner(ready))
+
+
+def test_a_role_that_is_not_there_is_no_missing_database(postgres: PostgresServer) -> None:
+    store = duly.store.open(postgres.url().replace("postgres@", "nobody@"))
+    with pytest.raises(StoreUnavailable, match=r'role "nobody" does not exist; check the user'):
+        store.workers()

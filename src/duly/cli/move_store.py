@@ -8,8 +8,9 @@ from duly.cli.root import Verb
 from duly.cli.session import NOT_YET, Session, pass_session
 from duly.cli.text import plural
 from duly.errors import ConfigError
-from duly.moving import Mover, move_back, without_password
+from duly.moving import Mover, move_back
 from duly.moving import seal as seal_store
+from duly.passwords import without
 from duly.store import open as open_store
 
 
@@ -46,14 +47,12 @@ def move_store(session: Session, old: str, new: str | None, follow: bool, seal: 
     finally:
         mover.old.close()
         mover.new.close()
-    session.print(
-        f"Moved {plural(mover.moved, 'job')} to {without_password(new)}.{' FROM is sealed.' if seal else ''}"
-    )
+    session.print(f"Moved {plural(mover.moved, 'job')} to {without(new)}.{' FROM is sealed.' if seal else ''}")
 
 
 def _mover(old: str, new: str) -> Mover:
-    if without_password(old) == without_password(new):
-        raise ConfigError(f"FROM and TO are both {without_password(old)}; give the URL of another store")
+    if without(old) == without(new):
+        raise ConfigError(f"FROM and TO are both {without(old)}; give the URL of another store")
     return Mover(open_store(old, create=False), open_store(new))
 
 
@@ -64,7 +63,7 @@ def _undo(session: Session, old: str) -> None:
     finally:
         store.close()
     if moving is None:
-        raise ConfigError(f"{without_password(old)} is not being moved, so there is nothing to undo")
+        raise ConfigError(f"{without(old)} is not being moved, so there is nothing to undo")
     session.print(f"The move to {moving.to} is ended; what was moved stays there.")
 
 

@@ -17,6 +17,7 @@ from duly.cli.celery_flags import celery_flags
 from duly.cli.root import Verb, Whole
 from duly.cli.session import NO_APP, Session, pass_session
 from duly.cli.text import clean, did_you_mean
+from duly.passwords import hidden
 from duly.worker import filenames
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def banner(ready: ReadyInfo) -> list[str]:
     """Who is there, in the habit of Celery's banner."""
     facts = [
         ("app", ready.app),
-        ("store", ready.store),
+        ("store", hidden(ready.store)),
         ("", ready.durability),
         ("queues", ", ".join(_weighted(ready.queues, ready.weights))),
         ("pool", f"{ready.pool}, {ready.concurrency} at once"),

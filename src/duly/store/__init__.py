@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from duly.clock import SYSTEM, Clock
 from duly.errors import ConfigError
+from duly.passwords import hidden
 from duly.store.contract import Listener, Store
 
 __all__ = ["Listener", "Store", "load", "open"]
@@ -44,8 +45,9 @@ def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # n
     guess = difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=0.5)
     hint = f"; did you mean {guess[0]}://?" if guess else ""
     raise ConfigError(
-        f"store {url!r}: there is no such kind of store{hint or '.'} A store is sqlite:///path/to/file.db "
-        "(three slashes: relative to the working directory; four: absolute), or postgresql://user@host/database"
+        f"store {hidden(url)!r}: there is no such kind of store{hint or '.'} A store is sqlite:///path/to/file.db "
+        "(three slashes: relative to the working directory; four: absolute), postgresql://user@host/database, or "
+        "redis://host:6379/0"
     )
 
 

@@ -20,6 +20,7 @@ from duly import turns
 from duly.clock import Clock
 from duly.errors import ConfigError, StoreError
 from duly.messages import Control, TimeLimit
+from duly.passwords import hidden
 from duly.store import Store
 from duly.worker.autoscale import Autoscale
 from duly.worker.crew import Crew
@@ -178,7 +179,7 @@ class Desk:
             "pid": os.getpid(),
             "uptime": round(self._clock.monotonic() - self._began),
             "version": _version(),
-            "store": self.plan.store,
+            "store": hidden(self.plan.store),
             "lease": self.plan.lease,
             "queues": self.plan.queues,
             "pool": {
@@ -195,7 +196,7 @@ class Desk:
         settings = "\n".join(f"{name}: {value!r}" for name, value in sorted(self._conf().items()))
         python = f"{platform.python_implementation()} {platform.python_version()}"
         system = f"{platform.system()} {platform.release()} {platform.machine()}"
-        return {"ok": f"duly {_version()}, {python}, {system}\nstore: {self.plan.store}\n\n{settings}\n"}
+        return {"ok": f"duly {_version()}, {python}, {system}\nstore: {hidden(self.plan.store)}\n\n{settings}\n"}
 
     def _conf(self) -> Answer:
         return dict(self._crew.hello.conf) if self._crew.hello is not None else {}

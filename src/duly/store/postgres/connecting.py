@@ -108,6 +108,7 @@ def explain(error: psycopg.Error, name: str, timeout: float) -> StoreError:
 def _state_in(message: str) -> str | None:
     """What failed at connecting has no SQLSTATE: libpq gives the text alone."""
     known = {
+        "role ": "28000",
         "does not exist": "3D000",
         "password authentication failed": "28P01",
         "no password supplied": "28P01",

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from duly.errors import ConfigError
+from duly.passwords import without
 
 _OWN = ("schema", "timeout", "listen")
 _LIBPQ = (
@@ -22,7 +23,6 @@ _LIBPQ = (
     "connect_timeout",
     "application_name",
 )
-_SECRET = ("password", "sslpassword")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 _DEFAULTS: dict[str, str] = {
@@ -96,11 +96,4 @@ def _conninfo(parts: SplitResult, options: dict[str, str]) -> str:
 
 def _shown(parts: SplitResult) -> str:
     """The URL without its passwords. With its options: another schema is another store."""
-    user, at, host = parts.netloc.rpartition("@")
-    options = [
-        (name, _shown(urlsplit(value)) if name == "listen" else value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        if name not in _SECRET
-    ]
-    query = f"?{urlencode(options, safe='/:@,')}" if options else ""
-    return f"postgresql://{user.partition(':')[0]}{at}{host}{parts.path}{query}"
+    return without(parts._replace(scheme="postgresql").geturl())

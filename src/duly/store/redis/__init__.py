@@ -38,13 +38,14 @@ from duly.job import (
     WorkerInfo,
 )
 from duly.messages import Action, Control, Finding, Lane, OnLate, Reply, Rollup, Synced, TimeLimit
+from duly.passwords import hidden
 from duly.store.contract import Channel, Listener, Order
 from duly.store.redis import examining, looking, managing, messaging, recurring, storing, syncing, workers
 from duly.store.redis.moving import Moves
 from duly.store.redis.packing import blob, ref_of, token_of
 from duly.store.redis.running import Running
 from duly.store.redis.server import Server
-from duly.store.redis.url import hidden, parse
+from duly.store.redis.url import parse
 from duly.store.redis.wake import WakeListener
 
 _MINUTE = 60 * MICROS

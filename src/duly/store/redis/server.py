@@ -175,7 +175,8 @@ class Server:
         if word == "DULYMOVED":
             return StoreMoved(moved_text(said.removeprefix("DULYMOVED ")))
         if word in ("NOAUTH", "NOPERM", "WRONGPASS"):
-            return StoreError(f"{where}{said}; name a user who may in the store's URL: redis://USER:PASSWORD@HOST")
+            needed = "the store's URL has to name a user who may: redis://USER:PASSWORD@HOST, or :PASSWORD alone"
+            return StoreError(f"{where}{said.removesuffix('.')}; {needed}")
         if word in _REFUSED:
             return StoreUnavailable(f"{where}nothing was written, for the server refuses writes ({said})")
         return StoreError(f"{where}{said}")

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 
 from duly.errors import ConfigError
+from duly.passwords import hidden
 
 SCHEMES = ("redis", "rediss", "unix")
 _OPTIONS = ("prefix", "timeout")
@@ -55,12 +56,6 @@ def _check_address(url: str, base: str, database: str | None) -> None:
         database = parts.path.strip("/")
     if database and not database.isdecimal():
         raise ConfigError(f"store {hidden(url)!r}: the database {database!r} is no number")
-
-
-def hidden(url: str) -> str:
-    """A URL without its password, for messages."""
-    url = re.sub(r"(?<=://)([^/@:]*):[^/@]*(?=@)", r"\1:***", url)
-    return re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
 
 
 def address(connection: Any) -> str:
