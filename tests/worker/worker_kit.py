@@ -24,13 +24,14 @@ PATIENCE = 15.0  # seconds; how long to wait for what has to happen
 T = TypeVar("T")
 
 _RUN = """
-import json, sys
+import json, os, sys
 from duly.worker.options import WorkerOptions
 from duly.worker.supervisor import run
 options, ready = json.loads(sys.argv[1]), sys.argv[2]
 def say(info):
-    with open(ready, "w") as file:
+    with open(ready + ".new", "w") as file:
         file.write(info.name)
+    os.rename(ready + ".new", ready)  # whole, once it is there
 sys.exit(run(WorkerOptions(**options), say))
 """
 
