@@ -180,6 +180,22 @@ def test_a_store_that_is_gone_is_told(tmp_path: Path) -> None:
         assert "does not answer" in answer.text
 
 
+def test_a_schedule_comes_on_the_clocks_it_is_written_for(store: Store, client: Client) -> None:
+    add_schedule(store)
+    page = client.get("/schedule?name=nightly").text
+    coming = page[page.index("on the clocks of Europe/Berlin") :]
+    assert len(re.findall(r"[ >]03:00(?::00)? · in ", coming)) == 5
+
+
+def test_many_queues_without_a_worker_do_not_push_the_page_away(store: Store, client: Client) -> None:
+    for n in range(9):
+        put(store, queue=f"queue-{n}", ahead=-1)
+    page = client.get("/").text
+    assert page.count("No live worker serves queue") == 5
+    assert "and 1 job of it is due" in page
+    assert "The same holds for 4 more queues" in page
+
+
 # -- what is not shown -------------------------------------------------------------------------------
 
 

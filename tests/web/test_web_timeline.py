@@ -20,7 +20,7 @@ from duly.testing.clock import START, ManualClock
 from duly.web.drawing import draw
 from duly.web.ics import calendar
 from duly.web.show import Shown
-from duly.web.timeline import BINS, ITEMS, LANE_ITEMS, clock_changes, columns, ticks, timeline
+from duly.web.timeline import BINS, COUNTED, ITEMS, LANE_ITEMS, clock_changes, columns, ticks, timeline
 
 BERLIN, UTC = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
 
@@ -103,7 +103,10 @@ def test_counts_that_stop_are_told(store: Store) -> None:
     store.enqueue([Job(id=new_id(), task="t", due=START + SECOND) for _ in range(COUNT_CAP + 5)])
     [lane] = timeline(store, {}, {}, START, START + 10 * SECOND, UTC).lanes
     assert lane.capped
-    assert "10,000+ due" in draw(timeline(store, {}, {}, START, START + 10 * SECOND, UTC), Shown(START, UTC, ""))
+    assert lane.total == lane.cap == COUNTED // BINS
+    assert f"{lane.cap:,}+ due" in draw(
+        timeline(store, {}, {}, START, START + 10 * SECOND, UTC), Shown(START, UTC, "")
+    )
 
 
 def test_a_rule_that_cannot_be_read_hides_no_other(store: Store) -> None:

@@ -41,6 +41,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from duly.job import (
+    COUNT_CAP,
     Advance,
     Answer,
     Attempt,
@@ -425,10 +426,10 @@ class Store(Protocol):
         """Every queue with live jobs."""
         ...
 
-    def due_counts(self, edges: Sequence[int]) -> dict[str, list[int]]:
+    def due_counts(self, edges: Sequence[int], cap: int = COUNT_CAP) -> dict[str, list[int]]:
         """For each queue how many waiting jobs are due in each span, from one edge (inclusive) to the next.
 
-        Each number stops at COUNT_CAP. The edges grow. Queues with nothing due in any span, and jobs that a limit
+        Each number stops at ``cap``. The edges grow. Queues with nothing due in any span, and jobs that a limit
         holds back (they are due already), are left out. Bounded work: a timeline asks with 100 edges.
         """
         ...

@@ -193,7 +193,8 @@ def _densities(lane: Lane, it: Timeline, scale: _Scale, top: int, shown: Shown) 
         x, width = scale.x(edges[i]), scale.x(edges[i + 1]) - scale.x(edges[i]) - 0.6
         tall = max((stored + planned) / most * (DENSE - 8), 2)
         low = tall * planned / (stored + planned)
-        name = f"{shown.clock(edges[i])} to {shown.clock(edges[i + 1])}: {round(stored + planned):,} due"
+        many = f"{round(stored + planned):,}{'+' if stored >= lane.cap else ''}"
+        name = f"{shown.clock(edges[i])} to {shown.clock(edges[i + 1])}: {many} due"
         into = f"{shown.base}/future?from={edges[i] // MICROS}&to={-(-edges[i + 1] // MICROS)}"
         parts.append(
             Markup('<a href="{}" aria-label="{}"><title>{}</title>').format(into, name, name)

@@ -30,6 +30,11 @@ BINS = 96
 ITEMS = 300
 """Jobs that are read one by one; of a window with more, only densities are shown."""
 
+COUNTED = 400_000
+"""Jobs that are counted for the densities of one picture, shared by the columns of all queues: a count walks an
+index, some millions of jobs a second. A column whose share is used up is as tall as any other of which that is so."""
+
+LEAST_COUNTED = 200  # for a column, however many queues there are
 LANE_ITEMS = 80  # a lane with more is shown as densities
 PLANNED = 400  # occurrences of one schedule that are computed; the rest is extrapolated
 PLAN_SECONDS = 0.4  # for computing all of them
@@ -65,6 +70,7 @@ class Lane:
     stored: list[int] = field(default_factory=lambda: [0] * BINS)  # jobs due in each column
     planned: list[float] = field(default_factory=lambda: [0.0] * BINS)  # occurrences yet to be made, about
     load: list[float] = field(default_factory=lambda: [0.0] * BINS)  # slots that all this takes, on average
+    cap: int = COUNT_CAP  # where the numbers of ``stored`` stop
     slots: int = 0  # of live workers that serve the queue
     dense: bool = False  # shown as columns
     guessed: bool = False  # not everything that is due was read or computed one by one
@@ -75,7 +81,7 @@ class Lane:
 
     @property
     def capped(self) -> bool:
-        return any(n >= COUNT_CAP for n in self.stored)
+        return any(n >= self.cap for n in self.stored)
 
     def over(self) -> list[int]:
         """Columns in which more is due than the workers have slots for."""
@@ -138,8 +144,9 @@ def timeline(
         for one in lanes.values():
             _count_items(one, edges)
     else:
-        for queue, counted in store.due_counts(edges).items():
-            lane(queue).stored = counted
+        cap = min(max(COUNTED // BINS // max(len(slots), 1), LEAST_COUNTED), COUNT_CAP)
+        for queue, counted in store.due_counts(edges, cap).items():
+            lane(queue).stored, lane(queue).cap = counted, cap
     unplanned = _plan(store.schedules(), lane, edges, now, expected)
     for one in lanes.values():
         _settle(one, edges)

@@ -226,7 +226,8 @@ SELECT queue, count(*) FROM duly.jobs WHERE state = 1 GROUP BY queue
 
 -- :name count_parked
 -- Not those held at a gate.
-SELECT queue, count(*), min(due) FROM duly.jobs WHERE state = 0 AND (lane < 'gate:' OR lane >= 'gate;') GROUP BY queue
+SELECT queue, count(*), min(due) FROM duly.jobs
+WHERE state = 0 AND lane IS NOT NULL AND (lane < 'gate:' OR lane >= 'gate;') GROUP BY queue
 
 -- :name rollups
 SELECT minute, queue, task, outcome, measure, bucket, sum(n)::bigint, sum(total)::bigint

@@ -14,6 +14,7 @@ from functools import cached_property
 from duly.clock import MICROS, SYSTEM, Clock
 from duly.errors import StaleLease, StoreUnavailable
 from duly.job import (
+    COUNT_CAP,
     Advance,
     Answer,
     Attempt,
@@ -274,8 +275,8 @@ class RedisStore:
     def counts(self) -> list[QueueCount]:
         return looking.counts(self._server)
 
-    def due_counts(self, edges: Sequence[int]) -> dict[str, list[int]]:
-        return looking.due_counts(self._server, edges)
+    def due_counts(self, edges: Sequence[int], cap: int = COUNT_CAP) -> dict[str, list[int]]:
+        return looking.due_counts(self._server, edges, cap)
 
     def lanes_of(self, job: str) -> list[Lane]:
         return messaging.lanes_of(self._server, job, self.now())

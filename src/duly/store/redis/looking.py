@@ -205,15 +205,15 @@ def counts(server: Server) -> list[QueueCount]:
     ]  # fmt: skip
 
 
-def due_counts(server: Server, edges: Sequence[int]) -> dict[str, list[int]]:
+def due_counts(server: Server, edges: Sequence[int], cap: int) -> dict[str, list[int]]:
     if len(edges) < 2:
         return {}
-    (found,) = server.call("due_counts", edges, COUNT_CAP)
+    (found,) = server.call("due_counts", edges, cap)
     tally: dict[str, list[int]] = {}
     for i in range(0, len(found), 2):
         counted = tally.setdefault(found[i].decode(), [0] * (len(edges) - 1))
         for span, n in enumerate(found[i + 1]):
-            counted[span] = min(counted[span] + n, COUNT_CAP)
+            counted[span] = min(counted[span] + n, cap)
     return {queue: counted for queue, counted in sorted(tally.items()) if any(counted)}
 
 

@@ -203,7 +203,7 @@ def counts(db: Db, now: int) -> list[QueueCount]:
     ]
 
 
-def due_counts(db: Db, edges: Sequence[int]) -> dict[str, list[int]]:
+def due_counts(db: Db, edges: Sequence[int], cap: int) -> dict[str, list[int]]:
     """Each queue, priority and span is one range of an index."""
     spans = list(pairwise(edges))
     tally: dict[str, list[int]] = {}
@@ -212,9 +212,8 @@ def due_counts(db: Db, edges: Sequence[int]) -> dict[str, list[int]]:
             continue
         counted = tally.setdefault(queue, [0] * len(spans))
         for i, (start, end) in enumerate(spans):
-            if due < end and counted[i] < COUNT_CAP:
-                cap = COUNT_CAP - counted[i]
-                counted[i] += db.run("count_due", (queue, priority, start, end, cap)).fetchone()[0]
+            if due < end and counted[i] < cap:
+                counted[i] += db.run("count_due", (queue, priority, start, end, cap - counted[i])).fetchone()[0]
     return {queue: counted for queue, counted in sorted(tally.items()) if any(counted)}
 
 

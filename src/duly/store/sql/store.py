@@ -14,6 +14,7 @@ import msgspec
 from duly.clock import MICROS
 from duly.errors import StaleLease
 from duly.job import (
+    COUNT_CAP,
     Advance,
     Answer,
     Attempt,
@@ -423,8 +424,8 @@ class SqlStore(ABC):
     def counts(self) -> list[QueueCount]:
         return self._db.read(lambda db: looking.counts(db, self.now()))
 
-    def due_counts(self, edges: Sequence[int]) -> dict[str, list[int]]:
-        return self._db.read(lambda db: looking.due_counts(db, edges))
+    def due_counts(self, edges: Sequence[int], cap: int = COUNT_CAP) -> dict[str, list[int]]:
+        return self._db.read(lambda db: looking.due_counts(db, edges, cap))
 
     def lanes_of(self, job: str) -> list[Lane]:
         return self._db.read(lambda db: messaging.lanes_of(db, self._current_rules(db), job, self.now()))

@@ -103,6 +103,7 @@ class Looking(Base):
         ahead = T0 + SECOND
         store.enqueue([job(due=ahead, priority=i % 3) for i in range(COUNT_CAP + 10)])
         assert store.due_counts([T0, ahead + 1, ahead + 2]) == {"default": [COUNT_CAP, 0]}
+        assert store.due_counts([T0, ahead + 1, ahead + 2], 7) == {"default": [7, 0]}
 
     def test_effects_of_a_job_by_key(self, store: Store, worker: int) -> None:
         id = put(store)

@@ -22,8 +22,8 @@ from duly.periodic import zone_of as rule_zone
 from duly.schedules import Rule
 from duly.web import payload
 from duly.web.actions import record
-from duly.web.show import zone_named
-from duly.web.site import Form, Site, changing, go, needed, query, render, site_of, viewer_of
+from duly.web.show import Shown, zone_named
+from duly.web.site import Form, Site, base_of, changing, go, needed, query, render, site_of, viewer_of
 from duly.web.timeline import ClockChange, clock_changes
 
 NEXT = 5  # occurrences that are shown ahead
@@ -60,7 +60,7 @@ def schedule(request: Request) -> Response:
     now = site.store.now()
     return render(
         request, "schedule.html", now=now, row=row, args=payload.call_text(it), changes=_changes(row, now),
-        spec=msgspec.json.decode(it.rule, type=dict[str, Any]),
+        spec=msgspec.json.decode(it.rule, type=dict[str, Any]), there=Shown(now, row.zone, base_of(request)),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from duly.cli.status import standings
 from duly.clock import MICROS
 from duly.messages import BUCKETS, Rollup
 from duly.percentiles import Histogram, histograms
@@ -41,8 +42,9 @@ def tasks(request: Request) -> Response:
     past = _past(site_of(request).history, hours)
     rows = sorted(by_task(past.rows), key=_ORDERS[order])
     seen = {row.task for row in rows}
-    picture = site_of(request).watch.latest()
-    idle = sorted({task for worker in picture.workers if worker.alive for task in worker.info.tasks} - seen)
+    store = site_of(request).store
+    workers = standings(store.workers(), (), store.now())
+    idle = sorted({task for worker in workers if worker.alive for task in worker.info.tasks} - seen)
     return render(
         request, "tasks.html", rows=rows, idle=idle, missing=past.missing, **_ranges(request), orders=_ORDERS,
         order=order,
