@@ -13,6 +13,9 @@ from tests.servers.redis import RedisServer
 
 KINDS = ("sqlite", "postgres", "redis")
 
+on_every_store = pytest.mark.parametrize("store_url", KINDS, indirect=True)
+"""For a test that takes ``store_url``, or a fixture made of it."""
+
 _numbers = itertools.count()
 
 
@@ -47,6 +50,6 @@ def store_of(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], 
 
 @pytest.fixture
 def store_url(store_of: Callable[[str], str], request: pytest.FixtureRequest) -> str:
-    """The URL of this test's store: of the kind that the test asks for (``@on_every_store``), else a file, or what
+    """The URL of this test's store: of the kind that the test asks for (``on_every_store``), else a file, or what
     DULY_TEST_STORE says for a whole run."""
     return store_of(getattr(request, "param", None) or os.environ.get("DULY_TEST_STORE", "sqlite"))

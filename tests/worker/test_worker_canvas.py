@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from tests.conftest import on_every_store
 from worker_kit import Shop, eventually, kill
 
 from duly.job import Filter, Flag, Gate, Job, State
@@ -51,6 +52,7 @@ def test_a_member_whose_worker_dies_is_run_again_and_counted_once(shop: Shop) ->
     assert shop.notes("body") == ["ran"]
 
 
+@on_every_store
 def test_a_worker_that_is_killed_whole_takes_no_canvas_with_it(shop: Shop) -> None:
     worker = shop.worker()
     chord(shop, "hold", path(shop))
@@ -74,6 +76,7 @@ def test_a_member_that_may_run_once_and_is_lost_fails_the_canvas(shop: Shop) -> 
     assert shop.notes("body") == []
 
 
+@on_every_store
 def test_a_member_that_is_cancelled_while_it_runs_fails_the_canvas(shop: Shop) -> None:
     shop.worker()
     chord(shop, "hold", path(shop))

@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+from tests.conftest import on_every_store
 from worker_kit import Shop, Worker, alive, eventually, kill
 
 from duly.job import Job, State, new_id
@@ -43,6 +44,7 @@ def test_executor_killed_in_the_middle_of_a_job(shop: Shop) -> None:
     assert shop.job(job).lost == 1
 
 
+@on_every_store
 def test_executor_killed_with_a_batch_reserved_loses_only_the_running_job(shop: Shop) -> None:
     ids = [new_id() for _ in range(200)]
     worker = shop.worker()
@@ -64,6 +66,7 @@ def test_executor_killed_with_a_batch_reserved_loses_only_the_running_job(shop: 
     assert [shop.notes(id_) for id_ in ids[1:]] == [["ran"]] * 199
 
 
+@on_every_store
 def test_what_ended_before_the_executor_died_does_not_run_again(shop: Shop) -> None:
     worker = shop.worker()
     for id_ in [shop.add("touch") for _ in range(300)]:  # so that it has learnt to take batches
@@ -97,6 +100,7 @@ def test_supervisor_killed_and_its_executors_with_it(shop: Shop) -> None:
     assert shop.job(job).lost == 1
 
 
+@on_every_store
 def test_supervisor_and_executor_killed_together(shop: Shop) -> None:
     worker, other = shop.worker(), shop.worker()
     job = shop.add("hold", path(shop))
@@ -110,6 +114,7 @@ def test_supervisor_and_executor_killed_together(shop: Shop) -> None:
     owner.process.wait()
 
 
+@on_every_store
 def test_worker_frozen_for_longer_than_its_lease(shop: Shop) -> None:
     frozen = shop.worker()
     job = shop.add("hold", path(shop))
@@ -179,6 +184,7 @@ def json_int(data: bytes | None) -> int:
     return int(data)
 
 
+@on_every_store
 def test_at_most_once_ends_uncertain(shop: Shop) -> None:
     worker = shop.worker()
     job = shop.add("hold_once", path(shop), flags=1)

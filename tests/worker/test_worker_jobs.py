@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from tests.conftest import on_every_store
 from worker_kit import Shop, eventually
 
 from duly.job import Filter, Job, State, new_id
@@ -72,6 +73,7 @@ def test_what_a_long_job_logs_can_be_read_while_it_runs_and_outlives_its_process
     assert (shop.job(job).log or b"").count(b"page 1") == 1
 
 
+@on_every_store
 def test_unknown_task_waits_for_a_worker_that_knows_it(shop: Shop) -> None:
     worker = shop.worker()
     job = shop.add("ad", 1, 2)
@@ -118,6 +120,7 @@ def test_hard_limit(shop: Shop, pool: str, task: str) -> None:
     assert shop.wait(shop.add("add", 1, 1)).result == b"2"
 
 
+@on_every_store
 def test_hard_limit_releases_the_neighbours(shop: Shop) -> None:
     shop.worker(pool="thread", concurrency=4)
     neighbour = shop.add("hold", str(shop.folder / "go"))
@@ -144,6 +147,7 @@ def test_limits_of_the_call_go_before_those_of_the_task(shop: Shop) -> None:
     assert error_type(shop, job) == "TimeLimitExceeded"
 
 
+@on_every_store
 @pytest.mark.parametrize("task", ["busy", "abusy"])
 def test_cancel_a_running_job(shop: Shop, pool: str, task: str) -> None:
     worker = shop.worker(pool=pool, concurrency=1, lease=10.0)
@@ -180,6 +184,7 @@ def test_cancel_of_a_job_that_takes_no_notice(shop: Shop) -> None:
     assert "is killed: a cancelled job did not end in time" in worker.text()
 
 
+@on_every_store
 def test_terminate(shop: Shop) -> None:
     worker = shop.worker()
     pid = eventually(worker.executors)

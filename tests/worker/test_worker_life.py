@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.conftest import on_every_store
 from worker_kit import Shop, alive, eventually
 
 from duly.job import State
@@ -16,6 +17,7 @@ from duly.worker import proctree
 POOLS = ("process", "thread", "async")
 
 
+@on_every_store
 @pytest.mark.parametrize("pool", POOLS)
 def test_warm_stop_finishes_what_runs_and_releases_the_rest(shop: Shop, pool: str) -> None:
     worker = shop.worker(pool=pool, concurrency=1)
@@ -32,6 +34,7 @@ def test_warm_stop_finishes_what_runs_and_releases_the_rest(shop: Shop, pool: st
     assert [info for info in shop.store.workers() if info.expires] == []
 
 
+@on_every_store
 @pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGQUIT,)])
 def test_cold_stop_gives_back_what_runs(shop: Shop, signals: tuple[signal.Signals, ...]) -> None:
     worker = shop.worker()

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.conftest import on_every_store
 from worker_kit import Shop, eventually
 
 from duly import store as stores
@@ -40,6 +41,7 @@ def maintain(shop: Shop, keep: float | None = 86_400.0) -> Maintenance:
     return maintenance
 
 
+@on_every_store
 def test_jobs_of_a_dead_process_of_this_host_are_given_back_at_once(shop: Shop) -> None:
     register(shop, pid=os.getpid(), born=proctree.birth(os.getpid()) - 1)  # its number was reused: by us
     maintenance = maintain(shop)
