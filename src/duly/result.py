@@ -18,6 +18,7 @@ import msgspec
 from duly.call import due_of
 from duly.clock import from_micros
 from duly.codec import Codec, decode_value
+from duly.config import did_you_mean
 from duly.errors import ChordError, DecodeError, IncompleteStream, JobCancelled, JobError, JobUncertain, JobUnknown
 from duly.failure import decode_error, rebuild_error
 from duly.job import Change, Filter, Flag, GateView, JobView, Options, Place, Progress, Result, State, Verdict
@@ -270,7 +271,8 @@ class AsyncResult(Generic[R]):
             start = f"duly -A {shlex.quote(self._app.name)} worker"
             return f"{text}, and no worker is running on {store.url} (start one: {start})"
         if not any(queue in worker.queues for worker in live):
-            return f"{text}, and no worker serves queue {queue!r} (worker -Q {shlex.quote(queue)} would)"
+            hint = did_you_mean(queue, {name for worker in live for name in worker.queues})
+            return f"{text}, and no worker serves queue {queue!r}{hint} (worker -Q {shlex.quote(queue)} would)"
         if not any(views[0].task in worker.tasks for worker in live):
             return f"{text}, and no worker has registered the task {views[0].task}"
         return text

@@ -296,6 +296,8 @@ def test_timeout_says_why(app: Duly, tasks: Any, worker: MakeWorker) -> None:
     mini = worker("other")
     with pytest.raises(TimeoutError, match="no worker serves queue 'crawl'"):
         result.get(timeout=0.01)
+    with pytest.raises(TimeoutError, match="no worker serves queue 'othr'; did you mean 'other'"):
+        tasks.add.apply_async((1, 1), queue="othr").get(timeout=0.01)
     mini.queues = ("crawl",)
     worker("crawl")
     app.send_task("nobody.has", queue="crawl")

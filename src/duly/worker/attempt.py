@@ -353,6 +353,7 @@ class Attempts:
 
     def _unknown(self, lease: Lease, started: int) -> Outcome:
         """Another release may know the task: try again, ever more rarely, and give up after a while."""
+        self.rest()
         tries = self._postponed(lease) + 1
         exc = TaskNotRegistered(f"no task named {lease.task!r} is registered in {self._go.name}'s app")
         error = encode_error(exc, _known_tasks(lease, self._app.tasks))
@@ -385,7 +386,9 @@ class Attempts:
         then: Then | None = None,
     ) -> Outcome:
         progress = tail = None
-        if request is not None:
+        if request is None:
+            self.rest()  # it did not begin; the job before it in the batch is not the one that says so
+        else:
             request.over = True
             progress, tail = request.progress, self._log.take(request)
         outcome = Outcome(lease, kind, started, self._now(), None, error, due, progress, tail, then)
