@@ -167,6 +167,13 @@ def test_a_name_that_points_here_is_not_answered(client: Client) -> None:
     assert client.get("/", Host="localhost:1").status == 200
 
 
+@pytest.mark.parametrize("host", ["localhost/login?", "x@localhost/static/#", "localhost:1/healthz?"])
+def test_a_name_with_a_path_in_it_opens_no_door(store: Store, host: str) -> None:
+    with serving(store, access=an_access()) as base:
+        for path in ("/api/v1/jobs", "/metrics", "/login/../jobs", "//login/../jobs"):
+            assert Client(base, headers={}).get(path, Host=host).status in (401, 404), path
+
+
 def test_browsers_are_told_what_a_page_may_do(client: Client) -> None:
     answer = client.get("/")
     policy = answer.headers["content-security-policy"]

@@ -151,6 +151,32 @@ def test_suggestions_complete_the_last_word() -> None:
     assert suggestions("nothing:x", values) == []
 
 
-def test_a_term_is_quoted_where_it_has_to_be() -> None:
-    for value in ("mail", "slow lane", 'with "quotes"', "back\\slash x"):
-        assert [(one.name, one.value) for one in terms(term("queue", value))] == [("queue", value)]
+NAMES = (
+    "mail",
+    "slow lane",
+    'with "quotes"',
+    "back\\slash x",
+    "a,b",
+    "st*r",
+    "wh?t",
+    "[x]",
+    "\\",
+    "\\*",
+    "q/<b>'a.c",
+    "-x",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_term_means_the_one_of_this_name(name: str) -> None:
+    for word in ("queue", "task"):
+        [read] = terms(term(word, name))
+        assert read.name == word
+        assert [one for one in (*NAMES, "a", "b", "star", "what") if matches(term(word, name), **{word: one})] == [
+            name
+        ]
+
+
+def test_names_may_have_globs_and_commas() -> None:
+    found = [one for one in ("mail.a", "mail", "push", "a,b", "b") if matches("task:mail.*,pus?,a\\,b", task=one)]
+    assert found == ["mail.a", "push", "a,b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from pathlib import Path
@@ -178,6 +179,15 @@ def test_a_store_that_is_gone_is_told(tmp_path: Path) -> None:
         answer = client.get("/jobs")
         assert answer.status == 503
         assert "does not answer" in answer.text
+
+
+@pytest.mark.parametrize("queue", ["a,b", 'q"uote', "back\\slash", "st*r", "q/<b>'a.c", "two words"])
+def test_each_queue_leads_to_its_jobs(store: Store, client: Client, queue: str) -> None:
+    for name in (queue, "a", "b", "star"):
+        put(store, queue=name, ahead=60)
+    links = re.findall(r'href="(/jobs\?q=queue[^"]*)"', client.get("/").text)
+    found = [client.get(html.unescape(one)).text for one in links]
+    assert [page.count('name="id"') for page in found] == [1, 1, 1, 1]
 
 
 def test_a_schedule_comes_on_the_clocks_it_is_written_for(store: Store, client: Client) -> None:

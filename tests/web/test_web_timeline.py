@@ -155,6 +155,14 @@ def test_the_drawing_is_well_formed_and_every_mark_is_a_link(store: Store) -> No
             assert x >= x2 + w2 - 0.2 or x2 >= x + w - 0.2 or y >= y2 + h2 or y2 >= y + h, "no bar lies on another"
 
 
+def test_no_line_of_the_calendar_is_too_long(store: Store) -> None:
+    for n in range(130, 150):  # where a line ends with the last that fits, and just after
+        put(store, "t" * n, ahead=600)
+    text = calendar(timeline(store, {}, {}, START, START + HOUR, UTC).items, START, "duly")
+    assert max(len(line.encode()) for line in text.split("\r\n")) == 75
+    assert all(f"SUMMARY:{'t' * n}\r\n" in text.replace("\r\n ", "") for n in range(130, 150))
+
+
 def test_the_calendar_has_an_entry_for_each(store: Store) -> None:
     put(store, "attend", (["a;b,c\\d\n" + "é" * 80], {}), 600)
     add_schedule(store, "nightly", cron("0 3 * * *", tz="UTC"))

@@ -59,7 +59,7 @@ class Guard:
             return PlainTextResponse("This request comes from another site.", 403)
         viewer = self._site.authorize(connection)
         connection.scope["duly.viewer"] = viewer
-        path = connection.url.path.removeprefix(base_of(connection))
+        path = connection.scope["path"].removeprefix(base_of(connection))  # not .url, which the Host header makes
         if viewer is None and not path.startswith(_OPEN):
             return self._stranger(connection, path)
         return None

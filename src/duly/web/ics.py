@@ -52,8 +52,8 @@ def _folded(line: str) -> str:
     """At most 75 bytes a line; what goes on begins with a space."""
     parts: list[bytes] = []
     rest = line.encode("utf-8", "replace")
-    while len(rest) > 75:
-        cut = 75 if not parts else 74
+    while len(rest) > (most := 74 if parts else 75):
+        cut = most
         while rest[cut] & 0xC0 == 0x80:  # not inside a character
             cut -= 1
         parts.append(rest[:cut])

@@ -180,7 +180,7 @@ class _Reader:
             self.id_prefix = term.value
 
     def _queue(self, term: Term) -> None:
-        if not term.negated and self.queue is None and not _is_glob(term.value) and "," not in term.value:
+        if not term.negated and self.queue is None and not re.search(r"[*?,\\]", term.value):
             self.queue = term.value
         self._test(term, _name_test(lambda job: job.queue, term.value))
 
@@ -287,8 +287,15 @@ def _is_glob(value: str) -> bool:
 
 
 def _name_test(of: Callable[[JobView], str | None], value: str) -> Test:
-    """One of several names with commas, each of them perhaps with * and ?."""
-    names = [re.compile(fnmatch.translate(name.replace("[", "[[]"))).match for name in value.split(",") if name]
+    """One of several names with commas, each of them perhaps with * and ?. A backslash makes these three, and itself,
+    plain characters."""
+    globs = [""]
+    for part in re.findall(r"\\[\\,*?]|.", value, re.DOTALL):
+        if part == ",":
+            globs.append("")
+        else:  # in brackets a character stands for itself
+            globs[-1] += f"[{part[-1]}]" if part in ("[", "\\*", "\\?") else part[-1]
+    names = [re.compile(fnmatch.translate(glob)).match for glob in globs if glob]
     return lambda job: (found := of(job)) is not None and any(matches(found) for matches in names)
 
 
@@ -400,7 +407,11 @@ def suggestions(text: str, values: dict[str, Iterable[str]], limit: int = 12) ->
     else:
         first, comma, begun = begun.rpartition(",")
         known = values.get(name, ())
-        options = [f"{name}:{first}{comma}{_quoted(one)}" for one in known if begun.strip('"').lower() in one.lower()]
+        options = [
+            f"{name}:{first}{comma}{_quoted(_plainly(one))}"
+            for one in known
+            if begun.strip('"').lower() in one.lower()
+        ]
     before = f"{head} " if head else ""
     return [f"{before}{minus}{option}" for option in options[:limit]]
 
@@ -410,5 +421,9 @@ def _quoted(value: str) -> str:
 
 
 def term(name: str, value: str) -> str:
-    """``name:value`` as a query has it."""
-    return f"{name}:{_quoted(value)}"
+    """``name:value`` as a query has it; of a name exactly this one."""
+    return f"{name}:{_quoted(_plainly(value))}"
+
+
+def _plainly(value: str) -> str:
+    return re.sub(r"([\\,*?])", r"\\\1", value)

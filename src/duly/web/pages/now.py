@@ -11,6 +11,7 @@ from starlette.responses import Response
 from duly.control import Control
 from duly.web import payload
 from duly.web.actions import record
+from duly.web.language import term
 from duly.web.live import part, stream
 from duly.web.site import Form, changing, go, link, render, site_of, viewer_of
 from duly.web.snapshot import Series, Snapshot
@@ -50,6 +51,7 @@ def _context(request: Request, picture: Snapshot) -> dict[str, Any]:
         "error_of": payload.error_of,
         "progress_of": progress_of,
         "call_text": payload.call_text,
+        "term": term,
     }
 
 
