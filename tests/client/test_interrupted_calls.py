@@ -53,6 +53,7 @@ def interrupt() -> None:
     raise Interruption
 
 
+@pytest.mark.parametrize("store_url", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("threads", [0, 4])
 def test_interruptions_anywhere_leave_no_lock_and_no_half_transaction(
     app: Duly, add: Any, on_alarm: Any, threads: int

@@ -63,7 +63,13 @@ def connect(conninfo: str) -> tuple[Connection, bool]:
     A pool (PgBouncer) tells its clients a process id of its own making. Behind one nothing may be left in a session:
     neither prepared statements nor LISTEN. Raises psycopg.Error.
     """
-    connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    try:
+        connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    except psycopg.ProgrammingError as error:
+        meanwhile = error.__context__  # psycopg takes what a signal handler raises there for a bad connect_timeout
+        if meanwhile is None or isinstance(meanwhile, psycopg.Error | ValueError | TypeError):
+            raise
+        raise meanwhile from None
     connection.process = os.getpid()
     try:
         row = connection.execute("SELECT pg_backend_pid()").fetchone()
