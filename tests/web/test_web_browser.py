@@ -59,6 +59,11 @@ def test_no_page_is_wider_than_its_screen(store: Store, visit: Visit, base: str,
     assert not wide
 
 
+def test_on_a_phone_the_row_of_pages_shows_where_one_is(visit: Visit) -> None:
+    page = visit("/audit", width=390)
+    expect(page.locator("nav a[aria-current]")).to_be_in_viewport(ratio=0.9)
+
+
 def test_pages_work_without_scripts(store: Store, visit: Visit, base: str) -> None:
     ids = everything(store)
     page = visit("/", script=False)

@@ -39,10 +39,12 @@ def draw(it: Timeline, shown: Shown) -> Markup:
     """The picture."""
     scale = _Scale(it.start, it.end)
     parts: list[Markup] = []
+    names: list[Markup] = []  # above the line of now, which would strike through them
     y = 6
     for lane in it.lanes:
         drawn, height = _lane(lane, it, scale, y, shown)
         parts += drawn
+        names.append(Markup('<text class="lane-name" x="{}" y="{}">{}</text>').format(MARGIN, y + 15, lane.name))
         y += height + GAP
     height = max(y, 40) + AXIS
     background = [*_axis(it, scale, height, shown.zone), *_clocks(it, scale, height)]
@@ -50,7 +52,7 @@ def draw(it: Timeline, shown: Shown) -> Markup:
         '<svg class="timeline" viewBox="0 0 {w} {h}" role="group" xmlns="http://www.w3.org/2000/svg" '
         'aria-label="What is due, lane by lane; the table below has the same">'
     ).format(w=WIDTH, h=height)
-    return head + Markup("").join([*background, *parts, *_now(it, scale, height)]) + Markup("</svg>")
+    return head + Markup("").join([*background, *parts, *_now(it, scale, height), *names]) + Markup("</svg>")
 
 
 def _axis(it: Timeline, scale: _Scale, height: int, zone: ZoneInfo) -> list[Markup]:
@@ -110,7 +112,6 @@ def _lane(lane: Lane, it: Timeline, scale: _Scale, y: int, shown: Shown) -> tupl
     top = y + HEAD
     parts = [
         Markup('<rect class="lane" x="0" y="{}" width="{}" height="{}" rx="5"/>').format(top, WIDTH, body),
-        Markup('<text class="lane-name" x="{}" y="{}">{}</text>').format(MARGIN, y + 15, lane.name),
         Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - MARGIN, y + 15, _summary(lane)),
         *_over(lane, it, scale, top, body),
     ]

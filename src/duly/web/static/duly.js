@@ -176,5 +176,6 @@
   }, { passive: false });
   let wheeled = 0;
 
+  $("nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); /* on a phone the row is longer than the screen */
   draw(); count(); mark(); listen();
 })();
