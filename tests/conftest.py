@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, place
 from tests.servers.redis import RedisServer
 
 KINDS = ("sqlite", "postgres", "redis")
@@ -20,9 +20,10 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def shared_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), settings={"fsync": "off"}) as server:
+def shared_postgres() -> Iterator[PostgresServer]:
+    with place() as folder, PostgresServer(folder / "postgres", settings={"fsync": "off"}) as server:
         yield server
+        server.kill()  # at once: nobody wants its hundreds of schemas written down
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from django_kit import Office, eventually
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, place
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), settings={"fsync": "off"}) as server:
+def postgres() -> Iterator[PostgresServer]:
+    with place() as folder, PostgresServer(folder / "postgres", settings={"fsync": "off"}) as server:
         yield server
 
 

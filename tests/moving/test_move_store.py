@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import place as server_place
 from tests.servers.redis import RedisServer
 
 from duly import store as stores
@@ -84,8 +85,9 @@ def place(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
 def _url(kind: str, place: Path, ends: ExitStack) -> str:
     if kind == "sqlite":
         return f"sqlite:///{place}.db"
-    server = RedisServer(place) if kind == "redis" else PostgresServer(place)
-    return ends.enter_context(server).url()
+    if kind == "redis":
+        return ends.enter_context(RedisServer(place)).url()
+    return ends.enter_context(PostgresServer(ends.enter_context(server_place()) / "postgres")).url()
 
 
 @pytest.fixture

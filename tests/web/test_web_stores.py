@@ -17,9 +17,8 @@ from duly.web.openapi import OPERATIONS, PREFIX
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
-        yield server.url(schema="t_web")
+def postgres(shared_postgres: PostgresServer) -> str:
+    return shared_postgres.url(schema="t_web")
 
 
 @pytest.fixture(scope="module")
