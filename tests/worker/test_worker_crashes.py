@@ -277,7 +277,7 @@ def test_store_taken_away_for_longer_than_the_lease(shop: Shop) -> None:
     worker = shop.worker(store=shop.url + "?timeout=0.2")
     job = shop.add("hold", path(shop))
     pid = int(shop.wait_note(job).split()[-1])
-    lock = sqlite3.connect(shop.folder / "jobs.db", isolation_level=None)
+    lock = sqlite3.connect(shop.folder / "duly.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     began = time.monotonic()
     eventually(lambda: not alive(pid))
@@ -297,7 +297,7 @@ def test_outcome_survives_a_short_lock(shop: Shop) -> None:
     worker = shop.worker(store=shop.url + "?timeout=0.1", lease=10.0)
     job = shop.add("hold", path(shop))
     shop.wait_note(job)
-    lock = sqlite3.connect(shop.folder / "jobs.db", isolation_level=None)
+    lock = sqlite3.connect(shop.folder / "duly.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     finish(shop)
     shop.wait_note(job, "ended")
@@ -314,4 +314,4 @@ def test_no_executor_is_left_when_the_worker_has_gone(shop: Shop) -> None:
     pids = eventually(lambda: len(worker.executors()) == 2 and worker.executors())
     assert worker.end() == 0
     assert not any(alive(pid) for pid in pids)
-    assert os.path.exists(shop.folder / "jobs.db")
+    assert os.path.exists(shop.folder / "duly.db")

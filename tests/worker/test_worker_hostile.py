@@ -85,7 +85,7 @@ def test_a_job_that_was_tried_often_is_postponed_all_the_same(shop: Shop) -> Non
     shop.worker()
     job = shop.add("flaky", 13)
     shop.wait(job)
-    with contextlib.closing(sqlite3.connect(shop.folder / "jobs.db")) as db, db:
+    with contextlib.closing(sqlite3.connect(shop.folder / "duly.db")) as db, db:
         db.execute("UPDATE jobs SET task = 'gone.task', state = 3 WHERE id = ?", (job,))  # a release without it
     assert shop.store.retry(Filter(ids=(job,)))[0].verdict == "retried"
     eventually(lambda: "postponed" in shop.outcomes(job))
