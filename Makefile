@@ -24,7 +24,7 @@ demo: setup ## a thousand real files, a killed worker and 300 appointments, with
 	@$(BIN)/python examples/stdlib_census/census.py
 
 test: setup servers ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-celery: setup $(BENCH)/.stamp servers ## how Celery fails where duly does not (a minute)
 	@DULY_CELERY_PYTHON=$(BENCH)/bin/python $(BIN)/python -m pytest tests/chaos -m celery
