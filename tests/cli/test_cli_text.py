@@ -91,7 +91,7 @@ def test_no_stored_text_reaches_the_terminal_raw(task: str, arg: str, message: s
     history = [
         Attempt(attempt=1, outcome="failed", worker=task, slot=0, started=NOW, finished=NOW, error=error, log=log)
     ]
-    lines = render.job_lines([job], a_look(width)) + render.show_lines(job, history, a_look(width))
+    lines = render.job_lines([job], a_look(width)) + render.show_lines(job, history, [], a_look(width))
     assert all(visible(line.plain) for line in lines)
 
 
@@ -178,4 +178,4 @@ def test_arguments_that_are_no_arguments_are_shown_all_the_same() -> None:
     job = a_job(args=b"\x80\x04gone")
     assert render.arguments(job.args) == "\\x80\\x04gone"
     assert json.loads(msgspec.json.encode(job_data(job, NOW)))["kwargs"] is None
-    assert any("gone" in line.plain for line in render.show_lines(job, [], a_look()))
+    assert any("gone" in line.plain for line in render.show_lines(job, [], [], a_look()))

@@ -137,13 +137,13 @@ def test_it_follows_what_happens_and_q_ends_it(terminal: Terminal, store: Store)
     store.enqueue([Job(id=new_id(), task="t", due=store.now(), queue="fresh")])
     terminal.wait_for("fresh")
     os.write(terminal.master, b"xq")
-    assert terminal.process.wait(10) == 0
+    assert terminal.process.wait(60) == 0
 
 
 def test_ctrl_c_ends_it(terminal: Terminal) -> None:
     terminal.wait_for("No queues")
     terminal.process.send_signal(signal.SIGINT)
-    assert terminal.process.wait(10) == 0
+    assert terminal.process.wait(60) == 0
 
 
 def test_without_a_terminal_it_writes_a_line_a_second(url: str, store: Store) -> None:
@@ -155,5 +155,5 @@ def test_without_a_terminal_it_writes_a_line_a_second(url: str, store: Store) ->
         assert process.stdout is not None
         written = [process.stdout.readline() for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert all("1 worker, 1 running, " in line and "\x1b" not in line for line in written), written

@@ -99,7 +99,7 @@ def test_the_log_is_copied_into_the_file(shop: Shop, tmp_path: Path) -> None:
     worker = shop.worker()
     now = shop.store.now()
     shop.store.enqueue([Job(id=new_id(), task="t", due=now, queue="nobody", args=b"x" * 1000) for _ in range(9000)])
-    assert os.stat(tmp_path / "jobs.db-wal").st_size > 4 << 20
-    eventually(lambda: os.stat(tmp_path / "jobs.db").st_size > 8 << 20)
+    assert os.stat(tmp_path / "duly.db-wal").st_size > 4 << 20
+    eventually(lambda: os.stat(tmp_path / "duly.db").st_size > 8 << 20)
     assert worker.end(signal.SIGTERM) == 0
     assert "maintenance" not in worker.text()
