@@ -27,12 +27,12 @@ class JobLog(logging.Handler):
         self.tails: dict[Request, _Tail] = {}  # of running attempts
         self.setFormatter(_FORMAT)
         self._store = store
-        self._closed = threading.Event()
+        self._ended = threading.Event()
         threading.Thread(target=self._save_tails, name="joblog", daemon=True).start()
 
     def close(self) -> None:
         """Save nothing any more."""
-        self._closed.set()
+        self._ended.set()
         super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -54,7 +54,7 @@ class JobLog(logging.Handler):
 
     def _save_tails(self) -> None:
         saved: dict[Request, int] = {}  # lines, of the attempts that were there at the last look
-        while not self._closed.wait(SAVE_EVERY):
+        while not self._ended.wait(SAVE_EVERY):
             saved = {request: self._save(request, tail, saved) for request, tail in self.tails.copy().items()}
 
     def _save(self, request: Request, tail: _Tail, saved: dict[Request, int]) -> int:

@@ -81,7 +81,9 @@ def _underneath(given: object) -> object:
     if django is not None:
         if isinstance(given, str):
             given = django.connections[given]
-        if isinstance(given, django.backends.base.base.BaseDatabaseWrapper) or given is django.connection:
+        from django.db.backends.base.base import BaseDatabaseWrapper  # which django.db does not import by itself
+
+        if isinstance(given, BaseDatabaseWrapper) or given is django.connection:
             given.ensure_connection()
             return given.connection
     alchemy = sys.modules.get("sqlalchemy.orm")
