@@ -141,7 +141,9 @@ def test_webinar_poll(tmp_path: Path) -> None:
         assert run(place, "duly_poll.py") == ["found 2", "and again 2"]
         worker_run.eventually(lambda: attended(place))
     assert attended(place) == "Threats of today\n"
-    assert "read the" in "".join(run(place, "-m", "duly", "-A", "duly_poll", "schedule", "list"))
+    assert "read the calendar" in "".join(
+        run(place, "-m", "duly", "-A", "duly_poll", "schedule", "list", COLUMNS="200")
+    )
     words = ("jobs", "--json", "--state", "scheduled", "--task", "*attend")
     [waiting] = run(place, "-m", "duly", "-A", "duly_poll", *words)
     assert "Cloud audits" in waiting
@@ -155,5 +157,5 @@ def test_webinar_poll_as_celery(tmp_path: Path) -> None:
         worker_run.eventually(lambda: attended(place))
     assert attended(place) == "Threats of today\n"
     celery = ("-m", "celery", "-A", "celery_poll")
-    assert "read the" in "".join(run(place, *celery, "schedule", "list", **CELERY))
+    assert "read the calendar" in "".join(run(place, *celery, "schedule", "list", COLUMNS="200", **CELERY))
     assert run(place, *celery, "show", "webinar-w2", **CELERY)
