@@ -60,7 +60,7 @@ LATE_TOLERANCE = 60.0
 
 
 class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
-    """One registered function. Made by ``@app.task``; shared by all threads, and immutable after that.
+    """One registered function. Made by ``@app.task``; shared by all threads.
 
     Calling it runs the function here and now; ``delay`` and ``apply_async`` store a job.
 
@@ -78,6 +78,10 @@ class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
     name: str
     run: Callable[..., Any]
     """The function with ``self`` filled in; gives a coroutine if it is ``async def``."""
+    _declared: TaskOptions
+    _annotated: tuple[Mapping[str, Any], TaskOptions]  # the setting task_annotations, and what it made of _declared
+    _defaults_of: Mapping[str, Any] | None  # the settings that _defaults were made of
+    _defaults: Defaults
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Take the options out of the class, so that settings and annotations hold for them as for all others."""
@@ -99,6 +103,24 @@ class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
             return self._option(name)
         raise AttributeError(f"task {self.__dict__.get('name', type(self).__name__)} has no attribute {name!r}")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """``add.max_retries = 5`` declares the option anew, for jobs made and workers started after it; what is no
+        option is an attribute as in any object. Raises ConfigError."""
+        if "_declared" in self.__dict__ and name in self.option_names():
+            self._declare(name, value)
+        if name not in CHECKS or "_declared" not in self.__dict__:
+            super().__setattr__(name, value)
+
+    def _declare(self, name: str, value: Any) -> None:
+        if name == "name":
+            raise ConfigError(f"task {self.name}: its name cannot be changed to {value!r}; give it with name=")
+        declared: TaskOptions = {**self._declared, **self.admit(self.name, {name: value})}
+        check_options(self.name, declared)
+        self._declared = declared
+        self._annotated = ({}, self._declared)
+        self._defaults_of = None
+        self.__dict__.pop("retry_policy", None)  # worked out of the options
+
     def _fit(self, app: Duly, fn: Callable[..., Any], name: str, bind: bool, options: Mapping[str, Any]) -> None:
         """Make it the task of ``fn`` in ``app``; ``fn`` is called with the task first if ``bind``."""
         declared = self.admit(name, {**self._of_class, **options})
@@ -109,11 +131,10 @@ class Task(Hooks, Inside, OnCommit[P, R], Signs[P, R]):
         self.bind = bind
         self.fn = fn
         self.codec = self.make_codec(name, fn, bind)
-        self._declared = declared
-        self._annotated: tuple[Mapping[str, Any], TaskOptions] = ({}, declared)
-        self._defaults_of: Mapping[str, Any] | None = None
-        self._defaults: Defaults
+        self._annotated = ({}, declared)
+        self._defaults_of = None
         self.run = functools.partial(fn, self) if bind else fn
+        self._declared = declared  # last: from here on an option that is set is declared anew
 
     @classmethod
     def option_names(cls) -> Collection[str]:

@@ -57,6 +57,17 @@ def test_states_and_results(world: World, app: Celery) -> None:
         good.then(print)
 
 
+def test_options_set_on_a_task_that_is_made(app: Celery) -> None:
+    @app.task
+    def add() -> None: ...
+
+    add.rate_limit = "5/m"
+    add.acks_late = True
+    assert (add.rate_limit, add.acks_late) == ("5/m", True)
+    with pytest.raises(ConfigError, match="backend='redis' cannot be: results are kept in the store"):
+        add.backend = "redis"
+
+
 def test_revoked_and_timed_out(world: World, app: Celery) -> None:
     @app.task
     def add() -> None: ...

@@ -42,7 +42,7 @@ class Row(TypedDict):
     when: datetime
 
 
-def plain(x, y=2, *, z=3): ...  # type: ignore[no-untyped-def]  # noqa: ANN
+def plain(x, y=2, *, z=3): ...  # type: ignore[no-untyped-def]
 
 
 def typed(

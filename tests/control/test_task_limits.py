@@ -48,6 +48,24 @@ def test_annotations_stand_above_the_code(app: Duly) -> None:
     assert app.find("plain").priority == 0
 
 
+def test_an_option_may_be_set_on_a_task_that_is_made(app: Duly) -> None:
+    plain = app.tasks["plain"]
+    plain.rate_limit = "5/m"
+    plain.max_retries = 7
+    plain.queue = "other"
+    plain.default_retry_delay = 2
+    assert next((limit.name, limit.rate) for limit in declared(app.tasks.values())) == ("plain", 5)
+    assert (plain.max_retries, plain.queue, plain.retry_policy.default_retry_delay) == (7, "other", 2)
+    assert plain.make_job((), {}, {}).queue == "other"
+    plain.anything = 3
+    assert plain.anything == 3
+    with pytest.raises(ConfigError, match="rate_limit='5 a minute'"):
+        plain.rate_limit = "5 a minute"
+    with pytest.raises(ConfigError, match="name cannot be changed"):
+        plain.name = "other"
+    assert (plain.rate_limit, plain.name) == ("5/m", "plain")
+
+
 def test_the_key_is_made_of_the_calls_arguments(app: Duly) -> None:
     order = app.find("order")
     order.delay("acme", n=2)
