@@ -23,8 +23,10 @@ setup: $(VENV)/.stamp ## make the environment .venv with duly and what its tests
 demo: setup ## a thousand real files, a killed worker and 300 appointments, with a report (about a minute)
 	@$(BIN)/python examples/stdlib_census/census.py
 
+# Django's settings are a process's, so the tests of the Django project run apart.
 test: setup servers ## run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile apps/watch/tests
 
 test-celery: setup $(BENCH)/.stamp servers ## how Celery fails where duly does not (a minute)
 	@DULY_CELERY_PYTHON=$(BENCH)/bin/python $(BIN)/python -m pytest tests/chaos -m celery

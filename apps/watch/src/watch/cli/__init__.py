@@ -1,0 +1,5 @@
+"""The command line: ``watch``."""
+
+from watch.cli.root import main
+
+__all__ = ["main"]
