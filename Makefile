@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .bench
+CELERY := .celery
 SAQ := .bench-saq
 # Progress and warnings about this machine's pip configuration say nothing about duly; errors are shown.
 PIP := -m pip -qq --disable-pip-version-check --no-input
@@ -24,12 +25,12 @@ demo: setup ## a thousand real files, a killed worker and 300 appointments, with
 	@$(BIN)/python examples/stdlib_census/census.py
 
 # Django's settings are a process's, so the tests of the Django project run apart.
-test: setup servers ## run every test
+test: setup $(CELERY)/.stamp servers ## run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 	@$(BIN)/python -m pytest -n 2 --dist loadfile apps/watch/tests
 
-test-celery: setup $(BENCH)/.stamp servers ## how Celery fails where duly does not (a minute)
-	@DULY_CELERY_PYTHON=$(BENCH)/bin/python $(BIN)/python -m pytest tests/chaos -m celery
+test-celery: setup $(CELERY)/.stamp servers ## how Celery fails where duly does not (a minute)
+	@$(BIN)/python -m pytest tests/chaos -m celery
 
 check: setup ## lint, format, types and the direction of imports; changes nothing
 	@$(BIN)/ruff check .
@@ -45,7 +46,7 @@ bench-stores: $(BENCH)/.stamp $(SAQ)/.stamp servers ## the same on Redis and Pos
 	@$(BENCH)/bin/python -m bench.stores --reps 1 --placement other
 
 clean: ## remove environments, caches and what bench and demo left behind
-	rm -rf $(VENV) $(BENCH) $(SAQ) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(BENCH) $(SAQ) $(CELERY) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
 		bench/results dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -58,6 +59,10 @@ $(BENCH)/.stamp: pyproject.toml
 
 $(SAQ)/.stamp: pyproject.toml
 	$(call environment,$(SAQ),bench-saq)
+
+# A real Celery and a real Flower for the tests of the gateways (tests/servers/celery.py).
+$(CELERY)/.stamp: pyproject.toml
+	$(call environment,$(CELERY),celery)
 
 # An environment $(1) with duly, editable, the dependency group $(2), and what $(3) names, made or brought up to date.
 # (pip reads dependency groups since 25.1.)

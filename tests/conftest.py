@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.servers.postgres import PostgresServer, place
+from tests.servers.rabbitmq import RabbitServer
 from tests.servers.redis import RedisServer
 
 KINDS = ("sqlite", "postgres", "redis")
@@ -29,6 +30,12 @@ def shared_postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    with RabbitServer(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server
 
 

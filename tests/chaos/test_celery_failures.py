@@ -7,27 +7,24 @@ messages every 100 s (``unacked_restore_interval`` times ``unacked_restore_throt
 *webinars*: RabbitMQ closes the channel of a consumer that has not acknowledged for ``consumer_timeout`` (30 minutes;
 it looks every ``channel_tick_interval``, a minute), and Celery's worker ends with that.
 
-Here all of these are made short, so that the same happens in seconds. Needs ``redis-server`` (and for the second test
-``rabbitmq-server``) and, in ``DULY_CELERY_PYTHON``, a Python that has ``celery[redis]``.
+Here all of these are made short, so that the same happens in seconds.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers.celery import CeleryProgram
+from tests.servers.rabbitmq import RabbitServer
+from tests.servers.redis import RedisServer
 
 pytestmark = [pytest.mark.celery, pytest.mark.timeout(180)]
 
 PATIENCE = 3  # seconds that the broker waits for an acknowledgement
 AHEAD = 15  # seconds
-_RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 _APP = f"""
 import os
@@ -52,48 +49,25 @@ def eta_test(self):
 @app.task
 def later():
     note("later")
-
-if __name__ == "__main__":
-    print(eta_test.apply_async(countdown={AHEAD}).id)
-    later.apply_async(countdown={AHEAD + 3})
 """
 
 
-class Demo:
+class Demo(CeleryProgram):
     """A Celery worker on a broker, and one job with an eta."""
 
     def __init__(self, folder: Path, broker: str) -> None:
-        python = os.environ.get("DULY_CELERY_PYTHON")
-        assert python, "DULY_CELERY_PYTHON names no Python with celery[redis]; use make test-celery"
-        (folder / "demo.py").write_text(_APP)
         self._notes = folder / "notes"
-        self._python = os.path.abspath(python)
-        self._folder = folder
-        self._environment = os.environ | {"DEMO_BROKER": broker, "DEMO_NOTES": str(self._notes)}
-        self.worker = subprocess.Popen(
-            [self._python, "-m", "celery", "-A", "demo", "worker", "-c", "2", "-l", "WARNING"],
-            cwd=folder,
-            env=self._environment,
-        )
+        super().__init__(folder, _APP, {"DEMO_BROKER": broker, "DEMO_NOTES": str(self._notes)})
+        self.worker = self.start("worker", "-c", "2", "-l", "WARNING")
 
     def send(self) -> str:
         """Send the job, due in AHEAD seconds; gives its id."""
-        made = subprocess.run(
-            [self._python, "demo.py"],
-            cwd=self._folder,
-            env=self._environment,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return made.stdout.strip()
+        return self.run(
+            f"print(eta_test.apply_async(countdown={AHEAD}).id); later.apply_async(countdown={AHEAD + 3})"
+        ).strip()
 
     def notes(self) -> list[str]:
         return self._notes.read_text().splitlines() if self._notes.exists() else []
-
-    def close(self) -> None:
-        self.worker.terminate()
-        self.worker.wait(60)
 
 
 def until(what: Callable[[], bool], patience: float) -> None:
@@ -103,63 +77,19 @@ def until(what: Callable[[], bool], patience: float) -> None:
         time.sleep(0.05)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[str]:
     """A Redis server of our own; its URL."""
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        until(lambda: answers(port), 10)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(10)
+    with RedisServer(tmp_path / "redis") as server:
+        yield server.url()
 
 
 @pytest.fixture
 def rabbitmq(tmp_path: Path) -> Iterator[str]:
     """A RabbitMQ server of our own, with little patience; its URL."""
-    if not os.path.exists(_RABBITMQ):
-        pytest.skip("there is no rabbitmq-server here (apt-get install rabbitmq-server)")
-    port, epmd = free_port(), free_port()
-    settings = f"[{{rabbit, [{{consumer_timeout, {PATIENCE * 1000}}}, {{channel_tick_interval, 1000}}]}}].\n"
-    (tmp_path / "advanced.config").write_text(settings)
-    (tmp_path / "plugins").write_text("[].\n")
-    environment = os.environ | {
-        "HOME": str(tmp_path),
-        "ERL_EPMD_PORT": str(epmd),
-        "RABBITMQ_NODENAME": f"duly{port}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_DIST_PORT": str(free_port()),
-        "RABBITMQ_MNESIA_BASE": str(tmp_path / "mnesia"),
-        "RABBITMQ_LOG_BASE": str(tmp_path / "log"),
-        "RABBITMQ_CONFIG_FILE": str(tmp_path / "none"),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(tmp_path / "advanced.config"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(tmp_path / "plugins"),
-    }
-    with open(tmp_path / "rabbitmq.out", "wb") as output:
-        server = subprocess.Popen([_RABBITMQ], env=environment, stdout=output, stderr=output, start_new_session=True)
-    try:
-        until(lambda: answers(port), 60)
-        yield f"amqp://guest:guest@127.0.0.1:{port}//"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
-        subprocess.run(["epmd", "-port", str(epmd), "-kill"], check=False, capture_output=True)
+    settings = {"consumer_timeout": str(PATIENCE * 1000), "channel_tick_interval": "1000"}
+    with RabbitServer(tmp_path / "rabbitmq", settings) as server:
+        yield server.url()
 
 
 def test_celery_on_redis_runs_a_job_with_an_eta_twice(redis: str, tmp_path: Path) -> None:
