@@ -56,10 +56,8 @@ class _Canvas(Signature[Any]):
         return self.delay(*args, **kwargs)
 
 
-class chain(_Canvas):  # noqa: N801 - Celery's name
-    """``chain(a.s(), b.s(), c.s())``, or ``a.s() | b.s() | c.s()``: one after the other."""
-
-    kind = "chain"
+class _List(_Canvas):
+    """A canvas that is a list of signatures: a chain or a group."""
 
     def __init__(self, *tasks: Any, app: Duly | None = None, **options: Any) -> None:
         """``tasks``: signatures, or one iterable of them; a group that another follows makes a chord with it."""
@@ -67,11 +65,13 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
             super().__init__(tasks[0], app=app)
             self["kwargs"] = {**self["kwargs"], "tasks": [signature(one) for one in self["kwargs"]["tasks"]]}
             return
-        steps: list[Signature[Any]] = []
-        for task in _signatures(tasks, "chain"):
-            one = _unrolled(task)
-            steps += one.tasks if type(one) is chain and _is_bare(one) else [one]
-        super().__init__("duly.chain", (), {"tasks": steps}, options, app=app)
+        parts = [part for one in _signatures(tasks, str(self.kind)) for part in self._of(one)]
+        super().__init__(f"duly.{self.kind}", (), {"tasks": parts}, options, app=app)
+
+    @classmethod
+    def _of(cls, one: Signature[Any]) -> list[Signature[Any]]:
+        """What ``one`` is in it: one of its own kind, with no options, is its parts."""
+        raise NotImplementedError
 
     @property
     def tasks(self) -> list[Signature[Any]]:
@@ -87,6 +87,17 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+
+class chain(_List):  # noqa: N801 - Celery's name
+    """``chain(a.s(), b.s(), c.s())``, or ``a.s() | b.s() | c.s()``: one after the other."""
+
+    kind = "chain"
+
+    @classmethod
+    def _of(cls, one: Signature[Any]) -> list[Signature[Any]]:
+        one = _unrolled(one)
+        return one.tasks if type(one) is chain and _is_bare(one) else [one]
 
     def __repr__(self) -> str:
         return " | ".join(map(repr, self.tasks)) or "chain()"
@@ -112,35 +123,14 @@ class chain(_Canvas):  # noqa: N801 - Celery's name
         return ends
 
 
-class group(_Canvas):  # noqa: N801 - Celery's name
+class group(_List):  # noqa: N801 - Celery's name
     """``group(a.s(1), a.s(2))``, or of one iterable: all at once. Its result is a GroupResult."""
 
     kind = "group"
 
-    def __init__(self, *tasks: Any, app: Duly | None = None, **options: Any) -> None:
-        if len(tasks) == 1 and _is_dict_of(self, tasks[0]):
-            super().__init__(tasks[0], app=app)
-            self["kwargs"] = {**self["kwargs"], "tasks": [signature(one) for one in self["kwargs"]["tasks"]]}
-            return
-        members: list[Signature[Any]] = []
-        for one in _signatures(tasks, "group"):
-            members += one.tasks if type(one) is group and _is_bare(one) else [one]
-        super().__init__("duly.group", (), {"tasks": members}, options, app=app)
-
-    @property
-    def tasks(self) -> list[Signature[Any]]:
-        return cast("list[Signature[Any]]", self["kwargs"]["tasks"])
-
-    def _parts(self) -> Sequence[Signature[Any]]:
-        return self.tasks
-
-    def _copy(self) -> Self:
-        made = super()._copy()
-        made["kwargs"]["tasks"] = [one._copy() for one in self.tasks]
-        return made
-
-    def __len__(self) -> int:
-        return len(self.tasks)
+    @classmethod
+    def _of(cls, one: Signature[Any]) -> list[Signature[Any]]:
+        return one.tasks if type(one) is group and _is_bare(one) else [one]
 
     def __repr__(self) -> str:
         return f"group({self.tasks!r})"
