@@ -42,9 +42,9 @@ class CeleryProgram:
         self.environment = {**os.environ, "PYTHONWARNINGS": "ignore", **(environment or {})}
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def run(self, code: str, patience: float = 60.0) -> str:
+    def run(self, code: str, patience: float = 60.0, stdin: str = "") -> str:
         """What the code printed; it finds all of ``proj`` imported. Raises AssertionError if it ended in error."""
-        done = self._finish(["-c", f"from proj import *\n{code}"], patience)
+        done = self._finish(["-c", f"from proj import *\n{code}"], patience, stdin)
         assert done.returncode == 0, f"{code}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -90,9 +90,9 @@ class CeleryProgram:
     ) -> None:
         self.close()
 
-    def _finish(self, words: list[str], patience: float) -> subprocess.CompletedProcess[str]:
+    def _finish(self, words: list[str], patience: float, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [celery_python(), *words],
-            cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            cwd=self.folder, env=self.environment, input=stdin, capture_output=True, text=True,
             timeout=patience, check=False,
         )  # fmt: skip
