@@ -83,6 +83,8 @@ class Flag(enum.IntFlag):
     ON_FAILURE = 16  # held: wanted if its gate fails, deleted if it opens
     FROM_RELEASE = 32  # held: due and expires count from its release as they would have from its storing
     MEMBER = 64  # counts in a gate; set by the store, so that the end of other jobs looks nothing up
+    ANSWER = 128  # somebody elsewhere is to hear of its end, from a gateway
+    ANSWERED = 256  # has heard of it; set by the store, and taken back by a retry by hand
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

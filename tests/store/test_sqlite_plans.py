@@ -12,6 +12,7 @@ import pytest
 import duly.store
 from duly.job import Filter, Job, WorkerInfo
 from duly.store import Store
+from duly.store.sql.looking import UNANSWERED
 from duly.store.sqlite.sql import SQL
 from duly.testing.clock import START, ManualClock
 
@@ -151,3 +152,9 @@ def test_prune_touches_only_what_is_old(store: Store) -> None:
 
 def test_cancelling_one_of_many_touches_one(store: Store) -> None:
     assert cost(store, lambda: store.cancel(Filter(ids=("f9",)))) < 30
+
+
+def test_ends_to_be_told_are_found_by_their_index(db: sqlite3.Connection) -> None:
+    """The condition is written where it is asked; SQLite has to see that it is the index's."""
+    sql = f"{SQL['view']} WHERE {UNANSWERED} ORDER BY j.finished LIMIT 10"
+    assert any("jobs_unanswered" in step for step in plan(db, sql)), plan(db, sql)

@@ -52,6 +52,7 @@ from duly.job import (
     Gate,
     GateView,
     Job,
+    JobView,
     Lease,
     Limit,
     Occurrence,
@@ -271,6 +272,14 @@ class Store(Protocol):
         ...
 
     # -- messages --------------------------------------------------------------------------------
+
+    def unanswered(self, limit: int) -> list[JobView]:
+        """Jobs with Flag.ANSWER that have ended and are not ``answered``; those that ended first."""
+        ...
+
+    def answered(self, jobs: Sequence[JobView]) -> None:
+        """The end of these jobs, as it was read, was told; a retry by hand takes that back."""
+        ...
 
     def send_control(self, workers: Sequence[int], method: str, args: bytes, ttl: int) -> list[int]:
         """Leave a message for each of these incarnations, to be obeyed within ``ttl`` µs; gives their ids."""

@@ -89,7 +89,7 @@ WHERE id = ?
 
 -- :name hold_again
 -- Those that failed because this gate did: their lane says that they were never let go.
-UPDATE duly.jobs SET state = 0, finished = NULL, error = NULL
+UPDATE duly.jobs SET state = 0, finished = NULL, error = NULL, flags = flags & ~256
 WHERE after = ? AND state = 3 AND lane = 'gate:' || after
 RETURNING seq, flags
 
@@ -99,7 +99,7 @@ SELECT g.missing, g.failed, j.flags FROM duly.jobs j JOIN duly.gates g ON g.id =
 WHERE j.seq = ? AND j.lane = 'gate:' || j.after FOR UPDATE OF g
 
 -- :name hold
-UPDATE duly.jobs SET state = 0, finished = NULL, error = NULL, cancel = 0 WHERE seq = ?
+UPDATE duly.jobs SET state = 0, finished = NULL, error = NULL, cancel = 0, flags = flags & ~256 WHERE seq = ?
 
 -- :name replace
 UPDATE duly.jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,

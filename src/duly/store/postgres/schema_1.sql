@@ -70,6 +70,7 @@ CREATE INDEX jobs_parked_expires ON duly.jobs (expires)
 CREATE INDEX jobs_running ON duly.jobs (worker, slot) WHERE state = 1;
 CREATE INDEX jobs_after ON duly.jobs (after) WHERE after IS NOT NULL;
 CREATE INDEX jobs_done ON duly.jobs (state, finished, seq) WHERE state >= 2;
+CREATE INDEX jobs_unanswered ON duly.jobs (finished) WHERE state >= 2 AND flags & 384 = 128;
 
 CREATE TABLE duly.attempts (
     n bigint GENERATED ALWAYS AS IDENTITY,

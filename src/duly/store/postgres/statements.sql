@@ -163,8 +163,11 @@ WHERE seq = ? AND started IS NOT NULL
 
 -- :name requeue
 UPDATE duly.jobs SET state = 0, due = ?, retries = 0, lost = 0, cancel = 0, expires = NULL, lane = NULL, started = NULL,
-    finished = NULL, result = NULL, error = NULL, progress = NULL, log = NULL
+    finished = NULL, result = NULL, error = NULL, progress = NULL, log = NULL, flags = flags & ~256
 WHERE seq = ?
+
+-- :name answered
+UPDATE duly.jobs SET flags = flags | 256 WHERE id = ? AND finished = ? AND state >= 2
 
 -- :name clear_effects
 DELETE FROM duly.effects WHERE job = ?

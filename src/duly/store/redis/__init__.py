@@ -26,6 +26,7 @@ from duly.job import (
     Gate,
     GateView,
     Job,
+    JobView,
     Lease,
     Limit,
     Occurrence,
@@ -162,6 +163,12 @@ class RedisStore:
         return syncing.sync(self._server, namespace, jobs, late)
 
     # -- messages --------------------------------------------------------------------------------
+
+    def unanswered(self, limit: int) -> list[JobView]:
+        return looking.unanswered(self._server, self._names, limit)
+
+    def answered(self, jobs: Sequence[JobView]) -> None:
+        managing.answered(self._server, jobs)
 
     def send_control(self, workers: Sequence[int], method: str, args: bytes, ttl: int) -> list[int]:
         ids: list[int] = self._server.call("send_control", workers, method, blob(args), ttl, repeat=False)[0]

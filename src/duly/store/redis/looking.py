@@ -129,6 +129,11 @@ def _views(server: Server, names: Names, refs: Sequence[str], which: Filter) -> 
     return [view_of(body, state, lane, known) for body, state, lane in rows]
 
 
+def unanswered(server: Server, names: Names, limit: int) -> list[JobView]:
+    (refs,) = server.call("unanswered", limit)
+    return _views(server, names, [ref.decode() for ref in refs], Filter())
+
+
 # -- one job -------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What people do to jobs: cancel, move, retry, forget, prune.
+"""What people do to jobs: cancel, move, retry, forget, prune; and that their end was told.
 
 What a filter without ids means is found stretch by stretch, and done stretch by stretch: each stretch as a whole,
 after the filter was looked at once more, but not all of them at one instant. So no call keeps the server for long.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from duly.job import Answer, Filter, State, Verdict
+from duly.job import Answer, Filter, JobView, State, Verdict
 from duly.store.paging import check_states
 from duly.store.redis.looking import batches, filter_of, refs_of
 from duly.store.redis.server import Server
@@ -33,6 +33,11 @@ def act(server: Server, script: str, which: Filter, *change: object) -> list[Ans
 
 def forget(server: Server, ids: Sequence[str]) -> int:
     return sum(server.call("forget", some)[0] for some in batches(iter(ids), AT_ONCE))
+
+
+def answered(server: Server, jobs: Sequence[JobView]) -> None:
+    for some in batches(iter(jobs), AT_ONCE):
+        server.call("answered", [part for job in some for part in (job.id, job.finished)])
 
 
 def prune(server: Server, before: int, failed_before: int, limit: int) -> int:

@@ -16,7 +16,12 @@ from duly.job import Attempt, Flag, Job, JobView, Kind, Lease, Result, State
 _HEAD = struct.Struct("<BBIdddHI")
 _STATE = struct.Struct("<BIIIBBII16sddIIII")
 _ATTEMPT = struct.Struct("<BIIIddII")
-KEYED, MEMBER, HELD = 1, 4, 8  # marks in the head: it has its key still, counts in gates, waits at one
+KEYED, MEMBER, HELD, ANSWER = (
+    1,
+    4,
+    8,
+    16,
+)  # marks: it has its key, counts in gates, waits at one, is told of
 
 _NAMES = {int(kind): kind.name.lower() for kind in Kind}
 
@@ -76,7 +81,10 @@ def body_of(job: Job, created: int) -> bytes:
     if type(args) is not bytes:
         raise TypeError(f"job {job.id}: its args are {type(args).__name__}, not bytes")
     head = _HEAD.pack(
-        KEYED * (job.key is not None) + MEMBER * bool(job.gates) + HELD * (job.after is not None),
+        KEYED * (job.key is not None)
+        + MEMBER * bool(job.gates)
+        + HELD * (job.after is not None)
+        + ANSWER * bool(job.flags & Flag.ANSWER),
         job.priority,
         job.flags | Flag.MEMBER if job.gates else job.flags,
         job.due,
@@ -262,7 +270,7 @@ def packed_state(job: JobView) -> bytes | None:
     """Its state; None if it was never reserved and waits. No worker of this store has run it."""
     if job.state == State.WAITING and not job.attempt:
         return None
-    marks = KEYED * (job.key is not None) + MEMBER * bool(job.gates)
+    marks = KEYED * (job.key is not None) + MEMBER * bool(job.gates) + ANSWER * bool(job.flags & Flag.ANSWER)
     texts = (job.result, job.error, job.progress, job.log)
     return _STATE.pack(
         job.state, job.attempt, job.retries, job.lost, 0, marks, 0, 0, _NO_TOKEN, job.started or 0, job.finished or 0,

@@ -18,6 +18,9 @@ from duly.store.sql.db import Db, Row
 from duly.store.sql.filters import where
 from duly.store.sql.rows import is_held
 
+UNANSWERED = "j.state >= 2 AND j.flags & 384 = 128"
+"""As the index jobs_unanswered says it: Flag.ANSWER without Flag.ANSWERED."""
+
 _SEQ, _DUE, _FINISHED = 0, 6, 18  # columns of the statement "view"
 
 
@@ -35,6 +38,11 @@ def page(db: Db, which: Filter, order: Order, after: str | None, limit: int, now
         rows, key = _by_age(db, condition, values, cursor, limit, few=states == {"running"}), _SEQ
     last = f"{rows[-1][key]}.{rows[-1][_SEQ]}" if len(rows) == limit else None
     return Page([_view(row) for row in rows], last)
+
+
+def unanswered(db: Db, limit: int) -> list[JobView]:
+    rows = db.query(f"{db.text('view')} WHERE {UNANSWERED} ORDER BY j.finished LIMIT :limit", {"limit": limit})
+    return [_view(row) for row in rows]
 
 
 def views(db: Db, ids: Sequence[str]) -> list[JobView]:

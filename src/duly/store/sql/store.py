@@ -27,6 +27,7 @@ from duly.job import (
     Gate,
     GateView,
     Job,
+    JobView,
     Kind,
     Lease,
     Limit,
@@ -289,6 +290,12 @@ class SqlStore(ABC):
         return answers
 
     # -- messages --------------------------------------------------------------------------------
+
+    def unanswered(self, limit: int) -> list[JobView]:
+        return self._db.read(lambda db: looking.unanswered(db, limit))
+
+    def answered(self, jobs: Sequence[JobView]) -> None:
+        self._db.write(lambda db: db.run_many("answered", [(job.id, job.finished) for job in jobs]), durable=False)
 
     def send_control(self, workers: Sequence[int], method: str, args: bytes, ttl: int) -> list[int]:
         now = self.now()

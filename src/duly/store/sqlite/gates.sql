@@ -95,7 +95,7 @@ WHERE id = ?
 
 -- :name hold_again
 -- Those that failed because this gate did: their lane says that they were never let go.
-UPDATE jobs SET state = 0, finished = NULL, error = NULL
+UPDATE jobs SET state = 0, finished = NULL, error = NULL, flags = flags & ~256
 WHERE after = ? AND state = 3 AND lane = 'gate:' || after
 RETURNING seq, flags
 
@@ -105,7 +105,7 @@ SELECT g.left, g.failed, j.flags FROM jobs j JOIN gates g ON g.id = j.after
 WHERE j.seq = ? AND j.lane = 'gate:' || j.after
 
 -- :name hold
-UPDATE jobs SET state = 0, finished = NULL, error = NULL, cancel = 0 WHERE seq = ?
+UPDATE jobs SET state = 0, finished = NULL, error = NULL, cancel = 0, flags = flags & ~256 WHERE seq = ?
 
 -- :name replace
 UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,

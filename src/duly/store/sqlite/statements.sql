@@ -25,6 +25,7 @@
 --   jobs_parked_expires   which of them have expired meanwhile?
 --   jobs_running  what does this worker (this executor) hold?
 --   jobs_done     what ended, newest first or oldest first? (lists, prune)
+--   jobs_unanswered   of which ends is somebody elsewhere to hear?
 --
 -- Instants are microseconds since 1970, UTC. state: 0 waiting, 1 running, 2 succeeded, 3 failed,
 -- 4 cancelled, 5 uncertain. cancel: 1 asked to stop, 2 to be killed. started: while running, when it was
@@ -197,6 +198,7 @@ CREATE TABLE members (
 ) WITHOUT ROWID;
 CREATE INDEX members_job ON members(job);
 CREATE INDEX members_failed ON members(gate, idx) WHERE counted = 2;
+CREATE INDEX jobs_unanswered ON jobs(finished) WHERE state >= 2 AND flags & 384 = 128;
 CREATE TABLE moving (
     place TEXT NOT NULL,        -- URL of the store that this one is moved to; at most one row
     since INTEGER NOT NULL,
@@ -358,8 +360,11 @@ WHERE seq = ? AND started IS NOT NULL
 
 -- :name requeue
 UPDATE jobs SET state = 0, due = ?, retries = 0, lost = 0, cancel = 0, expires = NULL, lane = NULL, started = NULL,
-    finished = NULL, result = NULL, error = NULL, progress = NULL, log = NULL
+    finished = NULL, result = NULL, error = NULL, progress = NULL, log = NULL, flags = flags & ~256
 WHERE seq = ?
+
+-- :name answered
+UPDATE jobs SET flags = flags | 256 WHERE id = ? AND finished = ? AND state >= 2
 
 -- :name clear_effects
 DELETE FROM effects WHERE job = ?

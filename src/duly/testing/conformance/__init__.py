@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{part}"
         for part in (
+            "answering",
             "base",
             "fencing",
             "gates",
@@ -38,6 +39,7 @@ pytest.register_assert_rewrite(
     )
 )
 
+from duly.testing.conformance.answering import Answering  # noqa: E402
 from duly.testing.conformance.fencing import Fencing  # noqa: E402
 from duly.testing.conformance.gates import Gates  # noqa: E402
 from duly.testing.conformance.liveness import Liveness  # noqa: E402
@@ -58,6 +60,7 @@ __all__ = ["StoreConformance"]
 class StoreConformance(
     # pytest collects from the last base to the first: fencing is tested first.
     MovingStores,
+    Answering,
     Resuming,
     Gates,
     Recurring,

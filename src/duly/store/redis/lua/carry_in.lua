@@ -18,7 +18,13 @@ local function carry_in(id, body, packed, unique, finished, history, effects, me
     redis.call('HSET', key('ids'), id, ref)
     set_body(ref, body)
     if packed then redis.call('HSET', key('state'), ref, packed) end
-    if state >= SUCCEEDED then redis.call('ZADD', key('done:' .. state), finished, ref) end
+    if state >= SUCCEEDED then
+        redis.call('ZADD', key('done:' .. state), finished, ref)
+        local _, _, flags = struct.unpack(HEAD, body)
+        if bit.band(flags, ANSWER_FLAG + ANSWERED_FLAG) == ANSWER_FLAG then
+            redis.call('ZADD', key('unanswered'), finished, ref)
+        end
+    end
     for _, attempt in ipairs(history) do redis.call('RPUSH', key('history:' .. ref), blob(attempt)) end
     for i = 1, #effects, 2 do redis.call('HSET', key('effects:' .. ref), effects[i], blob(effects[i + 1])) end
     for _, one in ipairs(memberships) do

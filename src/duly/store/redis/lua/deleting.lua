@@ -63,6 +63,7 @@ local function delete(refs, bodies, states)
         if states[i] then redis.call('ZREM', key('done:' .. struct.unpack('<B', states[i])), ref) end
         if occurrences then forget_occurrence(id) end
     end
+    each('ZREM', key('unanswered'), refs)
     each('HDEL', key('jobs'), refs)
     each('HDEL', key('state'), refs)
     each('HDEL', key('ids'), ids)

@@ -22,7 +22,7 @@ local function progress_in(packed, result, error, progress)
     return string.sub(packed, from + 1, from + progress - 1)
 end
 
--- Write the final ones of those that are accepted; look_after(ref, marks) is called for jobs that have marks.
+-- Write the final ones of those that are accepted; look_after(ref, marks, finished) is called for jobs that have marks.
 local function write_finals(outcomes, found, accepted, look_after)
     local states, done, held, marked = {}, {}, {}, {}
     for i, o in ipairs(outcomes) do
@@ -36,19 +36,19 @@ local function write_finals(outcomes, found, accepted, look_after)
             end
             local n, ends_so, of_worker = #states, done[o[3]] or {}, held[worker] or {}
             states[n + 1] = ref
-            states[n + 2] = struct.pack(STATE, o[3], attempt, retries, lost, 0, bit.band(marks, KEYED + MEMBER), worker,
+            states[n + 2] = struct.pack(STATE, o[3], attempt, retries, lost, 0, bit.band(marks, KEYED + MEMBER + ANSWER), worker,
                 slot, token, o[4], o[5], optional(result), optional(error), optional(progress), optional(log)) ..
                 (result or '') .. (error or '') .. (progress or '') .. (log or '')
             done[o[3]], held[worker] = ends_so, of_worker
             ends_so[#ends_so + 1], ends_so[#ends_so + 2] = o[5], ref
             of_worker[#of_worker + 1] = ref
-            if marks > 0 then marked[#marked + 1] = {ref, marks} end
+            if marks > 0 then marked[#marked + 1] = {ref, marks, o[5]} end
         end
     end
     for worker, refs in pairs(held) do each('HDEL', key('held:' .. worker), refs) end
     each('HSET', key('state'), states)
     for state, pairs_ in pairs(done) do each('ZADD', key('done:' .. state), pairs_) end
-    for _, one in ipairs(marked) do look_after(one[1], one[2]) end
+    for _, one in ipairs(marked) do look_after(one[1], one[2], one[3]) end
     wake('results')
 end
 

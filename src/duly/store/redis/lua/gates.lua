@@ -177,7 +177,7 @@ local function become(ref, body, s, job)
     local text = '\152' .. cmsgpack.pack(old[1], new[2], old[3], new[4], new[5], new[6], new[7],
         #gates > 0 and gates or nil) -- a list of 8
     successor = with_head(string.sub(successor, 1, HEAD_BYTES + queue + args) .. text, {
-        marks = bit.bor(bit.band(marks, KEYED + MEMBER), bit.band(new_marks, MEMBER + HELD)),
+        marks = bit.bor(bit.band(marks, KEYED + MEMBER), bit.band(new_marks, MEMBER + HELD + ANSWER)),
         flags = bit.bor(bit.band(flags, COUNTS), new_flags),
     })
     redis.call('DEL', key('effects:' .. ref))
@@ -200,7 +200,8 @@ local function next_failed(name)
 end
 
 local function hold(ref, body, s)
-    redis.call('ZREM', key('done:' .. s.state), ref)
+    body = unended(ref, body, s)
+    set_body(ref, body)
     s.state, s.finished, s.error, s.cancel = WAITING, 0, false, 0
     write_state(ref, s)
     enter_index(ref, body)

@@ -62,12 +62,23 @@ end
 
 local ends = {} -- refs of members that have ended, for gates.lua to count
 
+-- A job that had ended waits again: gives its body, of whose end nobody has heard.
+local function unended(ref, body, s)
+    redis.call('ZREM', key('done:' .. s.state), ref)
+    if bit.band(struct.unpack('<B', body), ANSWER) == 0 then return body end
+    redis.call('ZREM', key('unanswered'), ref)
+    local _, _, flags = struct.unpack(HEAD, body)
+    return with_head(body, {flags = bit.band(flags, bit.bnot(ANSWERED_FLAG))})
+end
+
 -- The job has ended as s says; it waits nowhere and sits nowhere.
 local function ended(ref, body, s)
     if is_member(body) then ends[#ends + 1] = ref end
     write_state(ref, s)
     redis.call('ZADD', key('done:' .. s.state), s.finished, ref)
-    if bit.band(struct.unpack('<B', body), KEYED) > 0 then free_key(ref, body) end
+    local marks = struct.unpack('<B', body)
+    if bit.band(marks, KEYED) > 0 then free_key(ref, body) end
+    if bit.band(marks, ANSWER) > 0 then redis.call('ZADD', key('unanswered'), s.finished, ref) end
     wake('results')
 end
 

@@ -19,6 +19,7 @@
 --   levels               set                PRIORITY .. QUEUE of each of these
 --   aside-expires        zset ref by expires of what is parked or held
 --   done:STATE           zset ref by finished
+--   unanswered           zset ref by finished of those that ended and have ANSWER and not ANSWERED
 --   history:REF          list               ended attempts but the last (ATTEMPT below)
 --   effects:REF          hash key: value
 -- Gates
@@ -77,9 +78,10 @@ local WAITING, RUNNING, SUCCEEDED, FAILED, CANCELLED, UNCERTAIN = 0, 1, 2, 3, 4,
 local RETRY, RELEASED, LOST, POSTPONED, REPLACED = 6, 7, 8, 9, 10
 -- job.Flag
 local AT_MOST_ONCE, OVERLAP_SKIP, OVERLAP_QUEUE, ON_FAILURE, FROM_RELEASE, COUNTS = 1, 4, 8, 16, 32, 64
+local ANSWER_FLAG, ANSWERED_FLAG = 128, 256
 -- marks, of bodies and of states: it has its key; it counts in lanes (states only); it is a member of gates; its gate has
--- not let it through (bodies only). A settle reads the body of those jobs only whose marks it has to look after.
-local KEYED, HOLDS, MEMBER, HELD = 1, 2, 4, 8
+-- not let it through (bodies only); somebody is to hear of its end. A settle reads the body of those jobs only whose marks it has to look after.
+local KEYED, HOLDS, MEMBER, HELD, ANSWER = 1, 2, 4, 8, 16
 
 -- marks, priority, flags, due, expires (infinity: never), created, bytes of queue, bytes of args
 local HEAD, HEAD_BYTES = '<BBI4dddI2I4', 36

@@ -16,7 +16,7 @@ local answers = pick(function(ref, body, s)
     if s.state == SUCCEEDED then -- run again from the start; after a failure, steps that were done stay done
         redis.call('DEL', key('effects:' .. ref))
     end
-    redis.call('ZREM', key('done:' .. s.state), ref)
+    body = unended(ref, body, s)
     if unique then redis.call('HSET', key('keys'), unique, ref) end
     s.state, s.retries, s.lost, s.cancel, s.started, s.finished = WAITING, 0, 0, 0, 0, 0
     s.result, s.error, s.progress, s.log = false, false, false, false

@@ -33,10 +33,11 @@ local function give_back(ref, s, o)
 end
 
 -- What settling has to look after in jobs that have marks.
-local function look_after(ref, marks)
+local function look_after(ref, marks, finished)
     if bit.band(marks, HOLDS) > 0 then let_go(ref) end
     if bit.band(marks, KEYED) > 0 then free_key(ref, redis.call('HGET', key('jobs'), ref)) end
     if bit.band(marks, MEMBER) > 0 then ends[#ends + 1] = ref end
+    if bit.band(marks, ANSWER) > 0 then redis.call('ZADD', key('unanswered'), finished, ref) end
 end
 
 local function settle(outcomes, rows)

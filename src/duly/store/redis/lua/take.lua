@@ -5,7 +5,8 @@ local leases = {}
 local function take(refs, names, bodies, states, counted)
     local written, held, by_level = {}, {}, {}
     for i, ref in ipairs(refs) do
-        local packed, marks = states[i], bit.band(struct.unpack('<B', bodies[i]), KEYED + MEMBER) + (counted[i] and HOLDS or 0)
+        local packed, marks = states[i], bit.band(struct.unpack('<B', bodies[i]), KEYED + MEMBER + ANSWER)
+        if counted[i] then marks = marks + HOLDS end
         if packed then
             local _, attempt, retries, lost_ = struct.unpack(STATE, packed)
             packed = struct.pack(STATE_FIXED, RUNNING, attempt + 1, retries, lost_, 0, marks, worker, slot, token, now, 0) ..
