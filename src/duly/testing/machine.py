@@ -314,7 +314,8 @@ class StoreMachine(RuleBasedStateMachine):
             )
             for id, e in self.model.entries.items()
         }  # fmt: skip
-        assert seen == wanted
+        differ = sorted(id for id in seen | wanted if seen.get(id) != wanted.get(id))
+        assert not differ, [(id, "store", seen.get(id), "model", wanted.get(id)) for id in differ]
 
     @invariant()
     def the_gates_stand_as_in_the_model(self) -> None:

@@ -390,15 +390,27 @@ class Gates(Base):
         assert reserve(store, worker) == []
         assert state(store, "body") == State.CANCELLED
 
+    @pytest.mark.parametrize("due", [2, 15, 20, 50])  # before its own, before its expiry, at it, beyond it
     def test_a_due_that_is_given_counts_from_release_no_longer(
+        self, store: Store, worker: int, clock: ManualClock, due: int
+    ) -> None:
+        chord(store, 1, due=T0 + 9 * SECOND, expires=T0 + 20 * SECOND, flags=FROM_RELEASE)
+        store.move(Filter(ids=("body",)), Change(due=T0 + due * SECOND))
+        clock.advance(1)
+        run(store, worker)
+        seen = view(store, "body")
+        assert (seen.due, seen.expires) == (T0 + due * SECOND, T0 + (due + 11) * SECOND)
+
+    def test_another_queue_leaves_it_counting_from_the_release(
         self, store: Store, worker: int, clock: ManualClock
     ) -> None:
         chord(store, 1, due=T0 + 9 * SECOND, expires=T0 + 20 * SECOND, flags=FROM_RELEASE)
-        store.move(Filter(ids=("body",)), Change(due=T0 + 50 * SECOND))
-        clock.advance(40)
+        store.move(Filter(ids=("body",)), Change(queue="other"))
+        clock.advance(100)
+        store.maintain()
         run(store, worker)
         seen = view(store, "body")
-        assert (seen.due, seen.expires) == (T0 + 50 * SECOND, T0 + 61 * SECOND)
+        assert (seen.due, seen.expires) == (T0 + 109 * SECOND, T0 + 120 * SECOND)
 
     def test_nothing_to_wait_for_releases_at_once(self, store: Store, worker: int) -> None:
         store.enqueue([job(id="body", after="g"), job(id="e", after="g", flags=ON_FAILURE)], [Gate("g", 0)])
