@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sites.server import Sites
 
 FOLDER = Path(tempfile.mkdtemp(prefix="watch-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
@@ -37,3 +38,10 @@ def db(migrated: None) -> Iterator[None]:
     """Empty tables."""
     yield
     call_command("flush", verbosity=0, interactive=False)
+
+
+@pytest.fixture
+def sites() -> Iterator[Sites]:
+    sites = Sites()
+    yield sites
+    sites.close()

@@ -71,10 +71,10 @@ def test_an_edit_is_recognised_and_not_told(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("ada")
-def test_ten_thousand_posts_come_in_batches(site: Site) -> None:
+def test_many_posts_come_in_batches(site: Site) -> None:
     site.first_crawl_done = True
-    assert counts(site, *range(10_000)) == (10_000, 0, 0)
-    assert Delivery.objects.count() == 10_000
+    assert counts(site, *range(201)) == (201, 0, 0)
+    assert Delivery.objects.count() == 201
 
 
 def test_a_post_that_is_twice_on_a_page_is_one(site: Site) -> None:

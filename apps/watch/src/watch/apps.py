@@ -8,3 +8,8 @@ from django.apps import AppConfig
 class WatchConfig(AppConfig):
     name = "watch"
     verbose_name = "Watch"
+
+    def ready(self) -> None:
+        from watch import planning
+
+        planning.listen()

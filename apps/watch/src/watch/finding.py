@@ -28,6 +28,10 @@ class Recorded(msgspec.Struct):
     edited: int = 0
     known: int = 0
 
+    @property
+    def total(self) -> int:
+        return self.new + self.edited + self.known
+
     def add(self, other: Recorded) -> None:
         self.new += other.new
         self.edited += other.edited

@@ -1,0 +1,30 @@
+"""The jobs of queue ``crawl``."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from duly.contrib.django import app
+from watch import crawls, planning
+
+
+@app.task(
+    name=planning.TASK,
+    queue="crawl",
+    max_concurrency=1,
+    rate_limit="30/m",  # two seconds between two crawls of a host; within one the fetcher makes pauses
+    limit_key=lambda site, host: host,
+    time_limit=timedelta(hours=4).total_seconds(),
+    max_retries=0,
+)
+def crawl(site: int, host: str) -> crawls.Outcome:
+    """Crawl a site. ``host``: what the limits count by: a host is asked one thing at a time, over all workers."""
+    with crawls.fetcher() as fetch:
+        return crawls.crawl(site, fetch)
+
+
+@app.periodic(timedelta(hours=1))
+@app.task(name="watch.keep_in_step", queue="crawl", priority=9)
+def keep_in_step() -> int:
+    """Schedules as the rows of sites have them, should a process have died between the two."""
+    return planning.keep_in_step(app)

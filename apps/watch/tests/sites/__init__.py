@@ -1,0 +1,1 @@
+"""Sites to crawl, served by us."""
