@@ -37,7 +37,7 @@ def read(answer: Answer) -> Feed | None:
 
 
 def _xml(answer: Answer) -> Feed | None:
-    """feedparser is not told the address: it would make ids relative to it, and a feed that moves would be all new."""
+    """feedparser is not told the address: it would make ids relative to it, and a feed that moves all new."""
     parsed = feedparser.parse(
         BytesIO(answer.body), response_headers={"content-type": answer.headers.get("content-type", "")}
     )
