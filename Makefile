@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 BENCH := .bench
 CELERY := .celery
 SAQ := .bench-saq
+OBAN := .bench-oban
 # Progress and warnings about this machine's pip configuration say nothing about duly; errors are shown.
 PIP := -m pip -qq --disable-pip-version-check --no-input
 
@@ -41,12 +42,12 @@ check: setup ## lint, format, types and the direction of imports; changes nothin
 bench: $(BENCH)/.stamp servers ## measure duly beside Celery and huey, with ratios (about 20 minutes)
 	@$(BENCH)/bin/python -m bench.all
 
-bench-stores: $(BENCH)/.stamp $(SAQ)/.stamp servers ## the same on Redis and PostgreSQL, beside their own queues (about 40 minutes)
+bench-stores: $(BENCH)/.stamp $(SAQ)/.stamp $(OBAN)/.stamp servers ## the same on Redis and PostgreSQL, beside their own queues (about 40 minutes)
 	@$(BENCH)/bin/python -m bench.stores --reps 1 --placement same
 	@$(BENCH)/bin/python -m bench.stores --reps 1 --placement other
 
 clean: ## remove environments, caches and what bench and demo left behind
-	rm -rf $(VENV) $(BENCH) $(SAQ) $(CELERY) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(BENCH) $(SAQ) $(OBAN) $(CELERY) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
 		bench/results dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -59,6 +60,10 @@ $(BENCH)/.stamp: pyproject.toml
 
 $(SAQ)/.stamp: pyproject.toml
 	$(call environment,$(SAQ),bench-saq)
+
+# Oban wants Python 3.12; where there is none the environment has no Oban, and the benchmark says that it is left out.
+$(OBAN)/.stamp: pyproject.toml
+	$(call environment,$(OBAN),bench-oban)
 
 # A real Celery and a real Flower for the tests of the gateways (tests/servers/celery.py).
 $(CELERY)/.stamp: pyproject.toml

@@ -110,6 +110,7 @@ def machine() -> dict[str, object]:
         "huey",
         "kombu",
         "msgspec",
+        "oban",
         "pgqueuer",
         "procrastinate",
         "psycopg",

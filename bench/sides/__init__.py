@@ -17,7 +17,7 @@ class Kind:
     folder: str = ".bench"  # of its environment, in the repository
 
 
-SMALL = {"rq-redis": 2_000, "procrastinate-postgres": 3_000}
+SMALL = {"rq-redis": 2_000, "oban-postgres": 5_000, "procrastinate-postgres": 3_000}
 """Jobs for those so slow that more would only take time."""
 
 
@@ -31,11 +31,11 @@ SQLITE = ("duly", "celery-redis", "huey-redis", "huey-sqlite")
 
 STORES = (
     *("duly-redis", "celery-redis", "dramatiq-redis", "huey-redis", "rq-redis", "saq-redis", "taskiq-redis"),
-    *("duly-postgres", "pgqueuer-postgres", "procrastinate-postgres"),
+    *("duly-postgres", "oban-postgres", "pgqueuer-postgres", "procrastinate-postgres"),
 )
 """What ``python -m bench.stores`` compares: server by server."""
 
-NO_RESULTS = {"pgqueuer-postgres", "procrastinate-postgres"}
+NO_RESULTS = {"oban-postgres", "pgqueuer-postgres", "procrastinate-postgres"}
 
 KINDS = {
     "duly": Kind("duly_side", "duly"),
@@ -48,6 +48,7 @@ KINDS = {
     "rq-redis": Kind("rq_side", "rq", "redis"),
     "saq-redis": Kind("saq_side", "saq", "redis", ".bench-saq"),  # wants an older redis-py than the others
     "taskiq-redis": Kind("taskiq_side", "taskiq", "redis"),
+    "oban-postgres": Kind("oban_side", "oban", "postgres", ".bench-oban"),  # wants Python 3.12
     "pgqueuer-postgres": Kind("pgqueuer_side", "pgqueuer", "postgres"),
     "procrastinate-postgres": Kind("procrastinate_side", "procrastinate", "postgres"),
 }
