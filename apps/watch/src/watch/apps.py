@@ -10,6 +10,6 @@ class WatchConfig(AppConfig):
     verbose_name = "Watch"
 
     def ready(self) -> None:
-        from watch import planning
+        from watch import planning, tell_tasks  # noqa: F401 - the latter's tasks are registered
 
         planning.listen()

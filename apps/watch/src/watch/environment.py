@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ import msgspec
 from watch.errors import SettingsError
 
 PREFIX = "WATCH_"
+KINDS = ("fcm", "webpush", "email", "ntfy", "apprise")  # of targets
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,40 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """An address or page for those who wonder who crawls their site; a part of the User-Agent."""
     private: bool = False
     """``1``: hosts with private addresses may be crawled too. Without it no site leads a crawl into your network."""
+
+    fcm: str = ""
+    """The key file of a service account that may send for your Firebase project. Needed for targets of the kind
+    fcm."""
+    fcm_url: str = "https://fcm.googleapis.com"
+    """Where FCM is, for tests and proxies."""
+    smtp: str = ""
+    """``smtp://user:password@host:587`` or ``smtps://...``. Needed for targets of the kind email."""
+    mail_from: str = "Watch <watch@localhost>"
+    """Whom the mails are from."""
+    within: float = 24.0
+    """Hours after which nobody is told of a post any more; a subscriber's night is not counted."""
+    rates: str = "email=10/s,apprise=5/s,ntfy=1/s"
+    """How fast each kind of target is served, over all workers. FCM and Web Push say themselves when they want
+    less."""
+
+    def rate(self, kind: str) -> str | None:
+        """The rate of a kind of target, as duly writes it; None: as fast as it goes."""
+        return _rates(self.rates).get(kind)
+
+
+def _rates(text: str) -> dict[str, str]:
+    """``kind=rate`` with commas between. Raises SettingsError."""
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        kind, _, rate = (word.strip() for word in part.partition("="))
+        if kind not in KINDS:
+            near = difflib.get_close_matches(kind, KINDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(KINDS)}"
+            raise SettingsError(f"{PREFIX}RATES: {kind!r} is no kind of target{hint}")
+        if not re.fullmatch(r"\d+(\.\d+)?/[smhd]", rate):
+            raise SettingsError(f"{PREFIX}RATES: {part!r}: expected a rate like {kind}=10/s or {kind}=100/m")
+        found[kind] = rate
+    return found
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Environment:
@@ -79,6 +115,9 @@ def _check(found: Environment) -> None:
         ZoneInfo(found.zone)
     except (KeyError, ValueError):
         raise SettingsError(f"{PREFIX}ZONE={found.zone!r} is no time zone; one is Europe/Berlin") from None
+    _rates(found.rates)
+    if found.within <= 0:
+        raise SettingsError(f"{PREFIX}WITHIN={found.within}: expected hours, more than 0")
     parts = urlsplit(found.url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
         raise SettingsError(

@@ -17,8 +17,8 @@ from watch import telling
 from watch.found import Found
 from watch.models import Post, Site
 
-BATCH = 50
-"""Posts a transaction. On SQLite others wait for the lock meanwhile; for 500 subscribers that is 25,000 rows."""
+MOST = 100
+"""Posts a transaction, at most."""
 
 
 class Recorded(msgspec.Struct):
@@ -45,7 +45,8 @@ def record(site: Site, found: Iterable[Found]) -> Recorded:
     """
     unique = list({one.key: one for one in found}.values())
     recorded = Recorded()
-    for batch in _batches(reversed(unique)):
+    size = min(telling.posts_at_once(site), MOST) if site.first_crawl_done else MOST
+    for batch in _batches(reversed(unique), size):
         try:
             recorded.add(_record(site, batch))
         except IntegrityError:  # another crawl of the site stored one of them meanwhile: now it is known
@@ -86,6 +87,6 @@ def _edit(post: Post, one: Found) -> Post:
     return post
 
 
-def _batches(found: Iterator[Found]) -> Iterator[list[Found]]:
-    while batch := list(islice(found, BATCH)):
+def _batches(found: Iterator[Found], size: int) -> Iterator[list[Found]]:
+    while batch := list(islice(found, size)):
         yield batch

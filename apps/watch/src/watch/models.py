@@ -6,14 +6,18 @@ by post and subscriber, so nobody is told twice.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
+
+log = logging.getLogger("watch")
 
 
 def new_token() -> str:
@@ -27,6 +31,11 @@ def check_zone(name: str) -> None:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ValidationError(f"{name!r} is no time zone; one is Europe/Berlin") from None
+
+
+def job_of(post: int, subscriber: int) -> str:
+    """The id of the job that tells: of a post and a subscriber there is one."""
+    return f"tell-{post}-{subscriber}"
 
 
 class Site(models.Model):
@@ -90,12 +99,22 @@ class Post(models.Model):
     announced = models.BooleanField(
         default=False, editable=False, help_text="No for what was there at the first crawl."
     )
+    handed_over = models.BooleanField(
+        default=False, editable=False, help_text="Whether its deliveries have their jobs."
+    )
     found_at = models.DateTimeField(default=timezone.now, editable=False)
     edited_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ("-id",)
         constraints = (models.UniqueConstraint(fields=("site", "key"), name="watch_post_once"),)
+        indexes = (
+            models.Index(
+                fields=("found_at",),
+                name="watch_post_forgotten",
+                condition=models.Q(announced=True, handed_over=False),
+            ),
+        )
 
     def __str__(self) -> str:
         return str(self.title)
@@ -127,6 +146,15 @@ class Subscriber(models.Model):
 
     def __str__(self) -> str:
         return str(self.name)
+
+    @property
+    def clock(self) -> ZoneInfo:
+        """The time zone; the installation's for a name that this machine does not know (any more)."""
+        try:
+            return ZoneInfo(self.zone)
+        except (KeyError, ValueError, OSError):
+            log.warning("subscriber %s: %r is no time zone here; %s is taken", self.pk, self.zone, settings.TIME_ZONE)
+            return ZoneInfo(settings.TIME_ZONE)
 
 
 class Target(models.Model):
@@ -191,8 +219,8 @@ class Delivery(models.Model):
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="deliveries")
     target = models.ForeignKey(Target, models.SET_NULL, null=True, blank=True, related_name="deliveries")
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    job = models.CharField(max_length=40, default="", help_text="The job that tells, by its id in the store.")
-    reason = models.TextField(default="", blank=True)
+    reason = models.TextField(default="", blank=True, help_text="Why it waits, or what it ended with.")
+    provider_id = models.CharField(max_length=200, default="", editable=False, help_text="The provider's id for it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     accepted_at = models.DateTimeField(null=True, editable=False)
 
@@ -208,7 +236,26 @@ class Delivery(models.Model):
         return f"{self.post_id} to {self.subscriber_id}: {self.state}"
 
     @property
+    def job(self) -> str:
+        """The id in duly's store of the job that tells."""
+        return job_of(self.post_id, self.subscriber_id)
+
+    @property
     def took(self) -> timedelta | None:
         """From the discovery to the provider's word."""
         accepted: datetime | None = self.accepted_at
         return None if accepted is None else accepted - self.created_at
+
+
+class Provider(models.Model):
+    """One that has asked to be left alone; jobs for it wait meanwhile."""
+
+    name = models.CharField(max_length=200, unique=True)
+    closed_until = models.DateTimeField()
+    reason = models.TextField()
+
+    class Meta:
+        ordering = ("-closed_until",)
+
+    def __str__(self) -> str:
+        return f"{self.name} until {self.closed_until:%Y-%m-%d %H:%M:%S}: {self.reason}"

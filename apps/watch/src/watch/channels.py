@@ -1,0 +1,94 @@
+"""The senders of an installation, and which providers want to be left alone for now."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import httpx2
+from django.conf import settings
+
+from watch.errors import SettingsError
+from watch.models import Provider, Target
+from watch.pushing import http
+from watch.pushing.fcm import Fcm
+from watch.pushing.google_token import ServiceAccount
+from watch.pushing.mail import Mail
+from watch.pushing.notice import Address, Notice
+from watch.pushing.ntfy import Ntfy
+from watch.pushing.services import Services
+from watch.pushing.vapid import Vapid
+from watch.pushing.verdicts import Closed
+from watch.pushing.webpush import WebPush
+
+_making = threading.Lock()
+
+
+class Sender(Protocol):
+    def provider(self, address: Address) -> str: ...
+
+    def send(self, address: Address, notice: Notice) -> str: ...
+
+
+def sender(kind: str) -> Sender:
+    """The one sender of this process for a kind of target. Raises Closed while its settings are wrong: once they are
+    right, what waited goes on."""
+    try:
+        with _making:
+            return _make(kind)
+    except SettingsError as error:
+        raise Closed(str(error), http.PARKED_FOR) from None
+
+
+@functools.cache
+def _make(kind: str) -> Sender:
+    found = settings.WATCH
+    match kind:
+        case Target.Kind.FCM:
+            if not found.fcm:
+                raise SettingsError("there are targets of the kind fcm, and WATCH_FCM names no key file")
+            return Fcm(ServiceAccount(Path(found.fcm), _client()), _client(), found.fcm_url)
+        case Target.Kind.WEBPUSH:
+            return WebPush(vapid(), _client(), found.private)
+        case Target.Kind.EMAIL:
+            if not found.smtp:
+                raise SettingsError("there are targets of the kind email, and WATCH_SMTP names no server")
+            return Mail(found.smtp, found.mail_from)
+        case Target.Kind.NTFY:
+            return Ntfy(_client())
+        case Target.Kind.APPRISE:
+            return Services()
+    raise AssertionError(f"no sender for targets of the kind {kind!r}")
+
+
+@functools.cache
+def _client() -> httpx2.Client:
+    return http.client()
+
+
+def vapid() -> Vapid:
+    """The key that browsers subscribe with; it is made in the folder when somebody first asks. Raises
+    SettingsError."""
+    found = settings.WATCH
+    contact = found.contact if found.contact.startswith(("mailto:", "https:")) else f"mailto:{found.contact}"
+    if "@" not in contact and not contact.startswith("https:"):
+        raise SettingsError("Web Push needs WATCH_CONTACT, an e-mail address for the push services' people")
+    return Vapid(found.folder / "vapid.pem", contact)
+
+
+# -- providers that want to be left alone ------------------------------------------------------------
+
+
+def closed_until(provider: str, now: datetime) -> datetime | None:
+    """Until when nothing may be sent to a provider, over all workers; None if it may."""
+    found: Provider | None = Provider.objects.filter(name=provider, closed_until__gt=now).first()
+    return None if found is None else found.closed_until
+
+
+def close(provider: str, why: Closed, now: datetime) -> None:
+    """Send nothing to it for as long as it asks."""
+    until = now + timedelta(seconds=why.after)
+    Provider.objects.update_or_create(name=provider, defaults={"closed_until": until, "reason": why.reason})
