@@ -24,6 +24,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "call": ("call", "Store a job."),
         "beat": ("schedule", "Make the jobs of schedules in a process of its own."),
         "shell": ("shell", "Open a Python prompt with the app and its tasks."),
+        "relay": ("relay", "Keep far-ahead messages of Celery until they are due."),
         "systemd": ("systemd", "Write a systemd unit."),
     },
     "Look": {

@@ -102,7 +102,7 @@ class Seat:
         answer = self.store.exchange(self._worker, self._slot, outcomes, want, wanted, expect)
         if answer.refused:
             for outcome in answer.refused:
-                self._report_refused(outcome)
+                self.report_refused(outcome)
         if answer.leases:
             self._misses = 0
         elif answer.more:  # go on soon, but not at once: others want to write too
@@ -152,8 +152,8 @@ class Seat:
             stored = self.store.now()  # first: it may have to ask, and says what is so when it returns
             self.offset = stored - self._clock.now()
 
-    @staticmethod
-    def _report_refused(outcome: Outcome) -> None:
+    def report_refused(self, outcome: Outcome) -> None:
+        """Called for each outcome of which the store wrote nothing."""
         if outcome.kind != Kind.RELEASED:
             log.warning(
                 "job %s (%s): its outcome (%s) was refused, because the job was given to somebody else meanwhile",

@@ -1,0 +1,159 @@
+"""The loop that puts what the store holds on the queues of brokers.
+
+It is a worker like others, whose jobs are done in no time: it reserves what is due, puts the messages, and
+settles. Being put once whatever dies meanwhile is the putter's affair (``broker.py``); this loop keeps the store's
+side of it:
+
+1. It reserves from the inboxes that the putter has claimed, and no others.
+2. What the putter knows to be put and the store does not know to be settled is settled when its job is reserved
+   again: ``Putter.put`` leaves it out and does not complain.
+3. While the broker does not answer, what is reserved is given back and nothing more is reserved.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from duly.clock import MICROS, Clock
+from duly.errors import DecodeError
+from duly.job import ErrorInfo, Kind, Lease, Outcome
+from duly.relay import holding
+from duly.relay.broker import BrokerAway, Put, Putter, Raw
+from duly.store import Store
+from duly.worker.seat import Seat
+
+log = logging.getLogger("duly.relay")
+
+_AT_ONCE = 200  # jobs in a batch
+_POLL = 1.0  # seconds between two looks for what is due, without a wake-up
+_AGAIN = 5 * MICROS  # µs until a job is tried again whose queue is not there
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries while the broker does not answer
+_HELP = "the job waits for it; a worker that consumes from it declares it"
+
+
+class Putting:
+    """One thread's loop for one incarnation of the worker; ``run`` it until ``stop`` is set."""
+
+    def __init__(self, store: Store, seat: PuttingSeat, putter: Putter, targets: Mapping[str, str]) -> None:
+        self._store = store
+        self._seat = seat
+        self._putter = putter
+        self._targets = targets
+        self._claimed: tuple[str, ...] = ()
+        self._outcomes: list[Outcome] = []  # to be settled with the next exchange
+
+    def run(self, stop: threading.Event) -> None:
+        pause = _FIRST_PAUSE
+        while not stop.is_set():
+            try:
+                self._putter.tend()
+                self._claim()
+                if pause > _FIRST_PAUSE:
+                    log.warning("the broker answers again")
+                pause = _FIRST_PAUSE
+                if not self._step():
+                    self._seat.idle(self._claimed)
+            except BrokerAway as exc:
+                if pause == _FIRST_PAUSE:
+                    log.error("the broker does not answer: %s", exc)
+                self._settle()
+                self._putter.reconnect()
+                self._claimed = ()
+                stop.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        self._settle()
+        self._putter.close()
+
+    def _claim(self) -> None:
+        claimed = tuple(self._putter.claim())
+        for inbox in claimed:
+            if inbox in self._claimed:
+                continue
+            log.info("puts what waits in %s on %s", inbox, self._targets[inbox])
+            ids = sorted(self._putter.unsettled(inbox))
+            known = self._store.results(ids)
+            over = [id for id, result in zip(ids, known, strict=True) if result is None or result.state.final]
+            self._putter.settled(inbox, over)
+        self._claimed = claimed
+
+    def _step(self) -> bool:
+        """Settle, reserve and put; False if there was nothing to do. Raises BrokerAway."""
+        leases = self._exchange(_AT_ONCE)
+        if leases:
+            self._put(leases)
+        return bool(leases)
+
+    def _settle(self) -> None:
+        if self._outcomes:
+            self._exchange(0)
+
+    def _exchange(self, want: int) -> list[Lease]:
+        """Settle what is to be settled, and reserve. What the store took may be forgotten by the broker."""
+        outcomes, self._outcomes = self._outcomes, []
+        self._seat.refused.clear()
+        leases = self._seat.exchange(outcomes, want if self._claimed else 0, self._claimed)
+        ended: dict[str, list[str]] = {}
+        for outcome in outcomes:
+            if outcome.kind == Kind.SUCCEEDED and outcome.lease.id not in self._seat.refused:
+                ended.setdefault(outcome.lease.queue, []).append(outcome.lease.id)
+        for inbox, ids in ended.items():
+            self._putter.settled(inbox, ids)
+        return leases
+
+    def _put(self, leases: Sequence[Lease]) -> None:
+        """Put these jobs' messages. Their outcomes go with the next exchange."""
+        started = self._seat.now()
+        to_do = list(leases)
+        try:
+            while to_do:
+                inbox = to_do[0].queue
+                batch = [lease for lease in to_do if lease.queue == inbox]
+                failed = self._put_on(inbox, batch)
+                to_do = [lease for lease in to_do if lease.queue != inbox]
+                self._outcomes += [self._outcome(lease, started, failed.get(lease.id)) for lease in batch]
+        finally:  # when the broker breaks off: what it did will be seen at the next claim
+            self._outcomes += [Outcome(lease, Kind.RELEASED) for lease in to_do]
+
+    def _put_on(self, inbox: str, leases: Sequence[Lease]) -> dict[str, ErrorInfo]:
+        """Put these on the queue that the inbox is for; gives the errors, by id."""
+        failed: dict[str, ErrorInfo] = {}
+        puts = []
+        for lease in leases:
+            try:
+                puts.append(Put(lease.id, self._message(lease), lease.attempt, lease.lost))
+            except DecodeError as exc:
+                failed[lease.id] = ErrorInfo(type="DecodeError", module="duly.errors", message=str(exc))
+        for id, why in self._putter.put(inbox, self._targets[inbox], puts).items():
+            failed[id] = ErrorInfo(type="NoQueue", module="duly.relay", message=why, help=_HELP)
+        return failed
+
+    def _message(self, lease: Lease) -> Raw:
+        raw = holding.raw_of(lease.headers)
+        if raw is None:
+            raise DecodeError(f"job {lease.id} keeps no message, so there is nothing to put on {lease.queue!r}")
+        return holding.to_put(lease, raw, self._putter.form)
+
+    def _outcome(self, lease: Lease, started: int, error: ErrorInfo | None) -> Outcome:
+        if error is None:
+            return Outcome(lease, Kind.SUCCEEDED, started, self._seat.now())
+        log.error("job %s (%s) was not put: %s", lease.id, lease.task, error.message)
+        data, finished = msgspec.json.encode(error), self._seat.now()
+        if error.type == "NoQueue":
+            return Outcome(lease, Kind.POSTPONED, started, finished, None, data, finished + _AGAIN)
+        return Outcome(lease, Kind.FAILED, started, finished, None, data)
+
+
+class PuttingSeat(Seat):
+    """A seat that remembers what was refused: put, and not settled."""
+
+    def __init__(self, store: Store, worker: int, queues: Sequence[str], clock: Clock) -> None:
+        super().__init__(store, worker, 0, queues, _POLL, clock)
+        self.refused: set[str] = set()  # ids of jobs, of the last exchange
+
+    def report_refused(self, outcome: Outcome) -> None:
+        self.refused.add(outcome.lease.id)
+        super().report_refused(outcome)
