@@ -17,6 +17,10 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from watch.crawling import selectors, spiders
+from watch.crawling.fetching import check
+from watch.errors import CrawlFailed, SpiderError
+
 log = logging.getLogger("watch")
 
 
@@ -80,6 +84,19 @@ class Site(models.Model):
 
     def __str__(self) -> str:
         return str(self.name)
+
+    def clean(self) -> None:
+        """Raises ValidationError for an address or a spider that cannot be."""
+        try:
+            check(str(self.url))
+            if self.kind == self.Kind.PAGES:
+                selectors.make(self.spider)
+            elif self.kind == self.Kind.SCRAPY:
+                spiders.make(self.spider)
+        except CrawlFailed as error:
+            raise ValidationError({"url": str(error)}) from None
+        except (SpiderError, TypeError, ValueError) as error:
+            raise ValidationError({"spider": str(error)}) from None
 
 
 class Post(models.Model):
