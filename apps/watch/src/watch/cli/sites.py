@@ -24,8 +24,8 @@ from watch.errors import WatchError
 from watch.models import Site
 
 SHOWN = 8
-PATIENCE = 120.0
-"""Seconds for a crawl that somebody waits for."""
+SOON, PATIENCE = 5.0, 120.0
+"""Seconds after which somebody who waits for a crawl is told why, and for how long they wait at all."""
 _TROUBLED = (Site.State.FAILING, Site.State.CHANGED)
 
 
@@ -150,19 +150,23 @@ def crawl(site: str) -> None:
     if not found.active:
         raise WatchError(f"{found.name} is switched off; switch it on in the admin, or: watch manage")
     Site.objects.filter(pk=found.pk).update(not_before=None)
-    if not app.control.ping(timeout=2):
-        raise WatchError("no worker runs: start watch run, or: watch manage duly worker -Q crawl,notify")
-    job = app.AsyncResult(planning.crawl_soon(app, found, priority=9))
-    try:
-        outcome = job.get(timeout=PATIENCE)
-    except TimeoutError:
-        console.print(f"Not finished after {PATIENCE:.0f} s. {app.why(job.id)}", markup=False)
-        raise SystemExit(1) from None
-    except JobFailed as error:
-        raise WatchError(f"the crawl failed: {error}") from None
+    outcome = _outcome(planning.crawl_soon(app, found, priority=9))
     console.print(_said(outcome), markup=False)
     if outcome.state in (crawls.CHANGED, crawls.FAILING):
         raise SystemExit(1)
+
+
+def _outcome(id: str) -> crawls.Outcome:
+    """Of the job, when it has ended; meanwhile it is said what it waits for. Raises WatchError."""
+    for patience in (SOON, PATIENCE):
+        try:
+            outcome: crawls.Outcome = app.AsyncResult(id).get(timeout=patience)
+            return outcome
+        except TimeoutError:
+            console.print(app.why(id), markup=False)
+        except JobFailed as error:
+            raise WatchError(f"the crawl failed: {error}") from None
+    raise WatchError(f"the crawl has not ended after {PATIENCE:.0f} s; it is still to be done")
 
 
 def _said(outcome: crawls.Outcome) -> str:
