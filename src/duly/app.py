@@ -20,7 +20,7 @@ from duly.call import CallOptions, check_parts, due_of, make_job
 from duly.client import Client
 from duly.clock import SYSTEM, Clock
 from duly.codec import Codec
-from duly.config import Settings, did_you_mean, store_url
+from duly.config import Settings, did_you_mean, store_url, urls_of
 from duly.configuring import Configurable
 from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
@@ -93,11 +93,13 @@ class Duly(Finalizable, Configurable):
         name: str,
         *,
         store: str | None = None,
+        broker: str | Sequence[str] | None = None,
         timezone: str | None = None,
         clock: Clock = SYSTEM,
         **settings: Any,
     ) -> None:
-        """``store``: a URL (see ``store_url``). ``timezone``: the setting. ``settings``: see ``duly.config``.
+        """``store``: a URL (see ``store_url``). ``broker``: the setting ``broker_url`` (docs/gateways.md).
+        ``timezone``: the setting. ``settings``: see ``duly.config``.
 
         Raises ConfigError.
         """
@@ -110,6 +112,8 @@ class Duly(Finalizable, Configurable):
         self.conf = Settings(**settings)
         if store is not None:
             self.conf.store = store
+        if broker is not None:
+            self.conf["broker_url"] = broker
         if timezone is not None:
             self.conf.timezone = timezone
         self._file = _caller_file()
@@ -142,6 +146,11 @@ class Duly(Finalizable, Configurable):
                 if self._store is None:
                     self._store = stores.open(self.store_url, clock=self.clock)
         return self._store
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """The URLs of the broker whose messages its workers take in; none: it has no broker."""
+        return urls_of(self.conf.broker_url)
 
     @property
     def zone(self) -> ZoneInfo:

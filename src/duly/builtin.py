@@ -1,9 +1,11 @@
-"""The tasks that every app has, because canvases are made of them."""
+"""The tasks that every app has: canvases are made of them, and what comes to no task of the app's ends in one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from duly.errors import DecodeError
 
 if TYPE_CHECKING:
     from duly.app import Duly
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
 COLLECT = "duly.collect"
 MAP = "duly.map"
 STARMAP = "duly.starmap"
-NAMES = (COLLECT, MAP, STARMAP)
+UNREADABLE = "duly.unreadable"
+NAMES = (COLLECT, MAP, STARMAP, UNREADABLE)
 
 
 def make(app: Duly, name: str) -> Task[..., Any]:
@@ -41,6 +44,11 @@ def xstarmap(self: Task[..., Any], task: dict[str, Any], it: list[Any]) -> list[
     return [call(*one) for one in it]
 
 
+def unreadable(self: Task[..., Any], why: str, **_message: Any) -> None:
+    """A message that a gateway could not read, kept with its bytes among the arguments. It fails with the reason."""
+    raise DecodeError(why)
+
+
 def _callable(self: Task[..., Any], task: dict[str, Any]) -> Callable[..., Any]:
     """The task of a signature as a function; one that is async runs to its end."""
     from duly.eager import finish
@@ -50,4 +58,4 @@ def _callable(self: Task[..., Any], task: dict[str, Any]) -> Callable[..., Any]:
     return (lambda *args: finish(sig(*args))) if sig.type.is_async else sig
 
 
-_FUNCTIONS = {COLLECT: collect, MAP: xmap, STARMAP: xstarmap}
+_FUNCTIONS = {COLLECT: collect, MAP: xmap, STARMAP: xstarmap, UNREADABLE: unreadable}

@@ -26,8 +26,8 @@ _MEANS = "queues are rows of the store: there is nothing to declare at a broker"
 _GROUPS = {
     _ACKS: "task_acks_late task_acks_on_failure_or_timeout task_reject_on_worker_lost",
     _BROKER: (
-        "broker_url broker_read_url broker_write_url broker_host broker_port broker_user broker_password "
-        "broker_vhost broker_transport broker_transport_options broker_use_ssl broker_login_method broker_heartbeat "
+        "broker_read_url broker_write_url broker_host broker_port broker_user broker_password "
+        "broker_vhost broker_transport broker_use_ssl broker_login_method broker_heartbeat "
         "broker_heartbeat_checkrate broker_pool_limit broker_connection_timeout broker_connection_retry "
         "broker_connection_retry_on_startup broker_connection_max_retries broker_channel_error_retry "
         "broker_failover_strategy broker_native_delayed_delivery_queue_type"
@@ -52,8 +52,7 @@ _GROUPS = {
         "s3_access_key_id s3_base_path s3_bucket s3_endpoint_url s3_region s3_secret_access_key"
     ),
     _JSON: (
-        "accept_content result_accept_content task_serializer result_serializer event_serializer task_compression "
-        "result_compression"
+        "result_accept_content task_serializer result_serializer event_serializer task_compression result_compression"
     ),
     _PREFETCH: (
         "worker_prefetch_multiplier worker_disable_prefetch worker_enable_prefetch_count_reduction "

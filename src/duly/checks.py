@@ -98,6 +98,15 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(sorted(value)) if isinstance(value, set | frozenset) else tuple(value)
 
 
+def urls(value: Any) -> str:
+    """One URL, or several: a list, or a text with semicolons, which is what is kept."""
+    if isinstance(value, list | tuple) and value and all(isinstance(x, str) and x for x in value):
+        return ";".join(value)
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected a URL, like amqp://guest:guest@localhost:5672//, or a list of them")
+    return value
+
+
 def zone(value: Any) -> str:
     if value is None:  # Celery's default
         return "UTC"

@@ -86,6 +86,16 @@ class Settings(MutableMapping[str, Any]):
     store = Setting[str | None](None, checks.maybe(checks.text))
     """URL of the store. None: ``DULY_STORE`` in the environment, else a file beside the app's module."""
 
+    broker_url = Setting[str | None](None, checks.maybe(checks.urls))
+    """A RabbitMQ, or a Redis of Celery's, whose queues workers serve too: what comes there becomes jobs. Several, in
+    a list or parted by semicolons, are tried in turn."""
+
+    broker_transport_options = Setting[Mapping[str, Any]](MappingProxyType({}), checks.table)
+    """Of a broker on Redis: global_keyprefix, sep and priority_steps, as its clients have them."""
+
+    accept_content = Setting[tuple[str, ...]](("json", "msgpack", "yaml"), checks.texts)
+    """In which forms arguments are read that come through a broker, or are pickled by an app of duly.celery."""
+
     task_default_queue = Setting[str]("default", checks.text)
     """The queue of tasks and calls that name none."""
 
@@ -318,6 +328,11 @@ def censor(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
         return type(value)(censor(name, each) for each in value)
     return value
+
+
+def urls_of(value: str | None) -> tuple[str, ...]:
+    """Those in ``broker_url``."""
+    return tuple(url.strip() for url in (value or "").split(";") if url.strip())
 
 
 def did_you_mean(name: str, names: Any) -> str:

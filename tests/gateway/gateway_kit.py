@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from duly import Duly
+from duly.gateway.adopting import Adopter
+from duly.gateway.doors import Door, Taking
+from duly.job import Filter, JobView
 
 PROJECT = """
 import os
@@ -29,3 +36,20 @@ def until(what: Callable[[], bool], why: str, patience: float = 30.0) -> None:
     while not what():
         assert time.monotonic() < end, f"{why}: not within {patience:g} s"
         time.sleep(0.02)
+
+
+@contextmanager
+def taking(app: Duly, door: Door) -> Iterator[Taking]:
+    """The door's loop, in a thread."""
+    loop, stop = Taking(door, app.store, Adopter(app, door.priority)), threading.Event()
+    thread = threading.Thread(target=loop.run, args=(stop,), daemon=True)
+    thread.start()
+    yield loop
+    stop.set()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def jobs(app: Duly, *queues: str) -> list[JobView]:
+    """Those of these queues."""
+    return app.jobs(Filter(queues=queues), limit=1000).jobs

@@ -10,7 +10,6 @@ closes) and when the lease runs out without being renewed (a frozen supervisor):
 from __future__ import annotations
 
 import atexit
-import ctypes
 import faulthandler
 import logging
 import os
@@ -40,7 +39,6 @@ from duly.worker.seat import Seat
 
 log = logging.getLogger("duly.worker")
 
-_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 _LOOK_AT_FILES = 1.0  # seconds, with --reload
 
 
@@ -62,7 +60,7 @@ class Pool(Protocol):
 
 def main(arguments: list[str]) -> int:
     parent, control, board_fd = map(int, arguments)
-    _die_with(parent)
+    proctree.die_with(parent)
     _take_signals()
     executor = Executor(Link(socket.socket(fileno=control)), board_fd)
     return executor.run()
@@ -149,6 +147,7 @@ class Executor:
             schedules=tuple(app.declared_schedules()),
             conf=msgspec.to_builtins(conf.table(with_defaults=True), enc_hook=repr),
             known=app.routing.known,
+            broker=bool(app.brokers),
         )
 
     def _work(self, app: Duly, go: Go) -> None:
@@ -264,16 +263,6 @@ def make_pool(go: Go, seat: Seat, board: Board, attempts: Attempts) -> Pool:
     from duly.worker.process import ProcessPool
 
     return ProcessPool(go, seat, board, attempts)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its supervisor dies, and make sure that has not happened yet."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)  # ns; the default of 50 µs is lateness
-    if os.getppid() != parent:
-        _leave_at_once()
 
 
 def _take_signals() -> None:

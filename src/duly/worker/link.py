@@ -101,6 +101,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="s
     schedules: tuple[Schedule, ...]  # declared by its code
     conf: dict[str, Any]  # every setting, without passwords; what has no JSON form as text
     known: tuple[str, ...] | None = None  # the only queues there may be; None: any
+    broker: bool = False  # it has one, whose messages are to be taken in
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed", tag_field="say"):

@@ -11,8 +11,10 @@ Without /proc (macOS) it is the executor's process group and its descendants by 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -21,6 +23,8 @@ import psutil  # type: ignore[import-untyped]
 
 WORKER_MARK = "DULY_WORKER"
 EXECUTOR_MARK = "DULY_EXECUTOR"
+
+_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 
 _HAS_PROC = os.path.exists("/proc/self/environ")
 
@@ -33,6 +37,16 @@ class Process(NamedTuple):
     session: int
     born: int  # kernel ticks since boot
     zombie: bool
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its supervisor dies, and make sure that has not happened yet."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)  # ns; the default of 50 µs is lateness
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def boot_id() -> str:

@@ -30,6 +30,7 @@ from duly.worker import guardian, logs, presence, proctree, systemd
 from duly.worker.autoscale import Autoscale
 from duly.worker.crew import Crew
 from duly.worker.desk import Desk
+from duly.worker.gateways import GatewayChild
 from duly.worker.heartbeat import Heartbeat
 from duly.worker.maintenance import Maintenance, Terms
 from duly.worker.options import Plan, ReadyInfo, WorkerOptions, plan_of
@@ -73,6 +74,7 @@ class Supervisor:
         self._maintenance: Maintenance | None = None
         self._control: Listener | None = None
         self._desk: Desk | None = None
+        self._gateways: GatewayChild | None = None  # if the app has a broker
         self._name = options.name or ""
         self._worker: int | None = None  # the incarnation; None before the first and between two
         self._old: int | None = None  # the one before, until its jobs are written off
@@ -96,6 +98,8 @@ class Supervisor:
             self._leave()
         finally:
             self._crew.kill_all("cold")
+            if self._gateways is not None:
+                self._gateways.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(-1)
@@ -115,6 +119,8 @@ class Supervisor:
         if self._worker is None and self._plan is not None and not self._stops:
             self._register_again()
         self._crew.replace_the_gone()
+        if self._gateways is not None and self._plan is not None:
+            self._gateways.tend(self._plan.queues)
         self._ping_watchdog()
 
     def _finished(self) -> bool:
@@ -131,6 +137,8 @@ class Supervisor:
         timeout = self._crew.next_timer()
         if self._heartbeat is not None and self._worker is not None:
             timeout = min(timeout, self._heartbeat.end - self._clock.monotonic())
+        if self._gateways is not None:
+            timeout = min(timeout, self._gateways.next_timer())
         return max(timeout, 0.0)
 
     # -- beginning -----------------------------------------------------------------------------------
@@ -169,6 +177,8 @@ class Supervisor:
         self._maintenance.start()
         self._control = self._store.listen("control")
         self._loop.watch(self._control.fileno(), self._on_control)
+        if self._crew.hello is not None and self._crew.hello.broker:
+            self._gateways = GatewayChild(self._options, self._mark, self._name, self._clock)
 
     def _terms(self, plan: Plan) -> Terms:
         assert self._crew.hello is not None
@@ -319,6 +329,8 @@ class Supervisor:
             return
         self._stops = stops
         systemd.notify("STOPPING=1")
+        if self._gateways is not None:
+            self._gateways.stop()
         if stops == 1:
             log.warning("stopping: running jobs are finished; a second signal gives them back and leaves at once")
             self._crew.stop_all()

@@ -18,7 +18,7 @@ from duly.celery.app import options as words
 from duly.celery.app.control import Control
 from duly.celery.app.task import Task
 from duly.celery.result import AsyncResult, EagerResult
-from duly.config import censor
+from duly.config import censor, urls_of
 from duly.errors import ConfigError
 from duly.job import Job
 from duly.request import Request, current
@@ -157,6 +157,11 @@ class Celery(Duly):
     def control(self) -> Control:
         """Remote control and inspection, in Celery's form."""
         return Control(lambda: self.store, self.clock)
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """As Celery does, it looks for one in the environment too."""
+        return super().brokers or urls_of(os.environ.get("CELERY_BROKER_URL"))
 
     def send_task(
         self,

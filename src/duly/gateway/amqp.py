@@ -1,0 +1,178 @@
+"""The door to RabbitMQ: a consumer on each queue, with acknowledgements by hand. Needs ``duly[amqp]``.
+
+What it declares is what Celery's workers declare, and only where it is not there: a durable queue, a direct exchange
+of its name. Of a queue that is there nothing has to be known: classic, quorum, with priorities, it is consumed alike.
+
+Deliveries are acknowledged by the batch, in the order in which they came, so that the broker sends the next ones
+while a batch is stored. When the connection breaks, whatever was not acknowledged comes again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionClosedByBroker
+
+from duly.errors import ConfigError
+from duly.gateway.adopting import rabbit_priority
+from duly.gateway.doors import BrokerAway, Taken
+from duly.gateway.envelope import JSON, Envelope
+from duly.passwords import hidden
+
+log = logging.getLogger("duly.gateway")
+
+BATCH = 200
+"""Messages that are stored in one call."""
+
+_PREFETCH = 3 * BATCH  # of each queue: one batch is stored, one is here, one on its way
+_LOOK_EVERY = 5.0  # seconds until a queue that was deleted is declared again
+_CONNECT = 5.0  # seconds
+_HEARTBEAT = 30  # seconds; the broker may want less
+_NOT_FOUND = 404
+
+
+class AmqpDoor:
+    """One broker, or several of which one is used at a time."""
+
+    def __init__(self, urls: Sequence[str], queues: Sequence[str]) -> None:
+        """Raises ConfigError for a URL that is none."""
+        self.name = ", ".join(hidden(url) for url in urls)
+        self._parameters = [parameters(url) for url in urls]
+        self._queues = tuple(queues)
+        self._next = 0  # of the URLs, which one is tried next
+        self._connection: BlockingConnection | None = None
+        self._channel: BlockingChannel | None = None
+        self._came: deque[Taken] = deque()
+        self._lost: dict[str, float] = {}  # queues that were deleted, and when to look again (monotonic)
+
+    def priority(self, number: int) -> int:
+        return rabbit_priority(number)
+
+    def open(self) -> None:
+        self.give_back()
+        try:
+            self._connection = BlockingConnection(self._parameters[self._next])
+            self._channel = self._consumer(self._connection)
+            for queue in self._queues:
+                self._consume(queue)
+        except (AMQPError, OSError) as exc:
+            self._next = (self._next + 1) % len(self._parameters)
+            raise BrokerAway(_said(exc)) from None
+
+    def take(self, wait: float) -> list[Taken]:
+        connection = self._connection
+        if connection is None:
+            raise BrokerAway("not connected")
+        try:
+            self._look_for_lost()
+            connection.process_data_events(0 if self._came else wait)
+        except (AMQPError, OSError) as exc:
+            raise BrokerAway(_said(exc)) from None
+        return [self._came.popleft() for _ in range(min(len(self._came), BATCH))]
+
+    def done(self, taken: Sequence[Taken]) -> None:
+        assert self._channel is not None
+        try:
+            self._channel.basic_ack(taken[-1].tag, multiple=True)
+        except (AMQPError, OSError) as exc:
+            raise BrokerAway(_said(exc)) from None
+
+    def give_back(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        self._came.clear()
+        self._lost.clear()
+        if connection is not None and connection.is_open:
+            with contextlib.suppress(AMQPError, OSError):
+                connection.close()
+
+    # -- queues --------------------------------------------------------------------------------------
+
+    def _consumer(self, connection: BlockingConnection) -> BlockingChannel:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=_PREFETCH)
+        channel.add_on_cancel_callback(self._on_cancel)
+        return channel
+
+    def _consume(self, queue: str) -> None:
+        assert self._connection is not None
+        assert self._channel is not None
+        _declare(self._connection, queue)
+
+        def on_message(_channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+            self._came.append(Taken(queue, envelope(properties, body), method.delivery_tag))
+
+        self._channel.basic_consume(queue, on_message, consumer_tag=queue)
+
+    def _on_cancel(self, frame: Any) -> None:
+        """The broker ends a consumer: its queue was deleted, or went with the node that had it."""
+        queue = frame.method.consumer_tag
+        log.error("queue %s is gone from %s; it is declared again", queue, self.name)
+        self._lost[queue] = time.monotonic() + _LOOK_EVERY
+
+    def _look_for_lost(self) -> None:
+        for queue, due in list(self._lost.items()):
+            if time.monotonic() >= due:
+                del self._lost[queue]
+                self._consume(queue)
+
+
+def envelope(properties: pika.BasicProperties, body: bytes) -> Envelope:
+    """A message as it was delivered."""
+    said = {name: value for name, value in vars(properties).items() if value is not None}
+    return Envelope(
+        body=body,
+        content_type=said.pop("content_type", JSON),
+        content_encoding=said.pop("content_encoding", "utf-8"),
+        headers=said.pop("headers", {}),
+        properties=said,
+    )
+
+
+def parameters(url: str) -> pika.URLParameters:
+    """How to connect. ``pyamqp://`` is ``amqp://``; ``heartbeat=`` and what else pika reads may follow a ``?``. A
+    missing path is the virtual host "/", and so is Celery's ``//``. Raises ConfigError."""
+    parts = urlsplit(url)
+    scheme = {"pyamqp": "amqp", "librabbitmq": "amqp"}.get(parts.scheme, parts.scheme)
+    query = {"heartbeat": str(_HEARTBEAT), "socket_timeout": str(_CONNECT), **dict(parse_qsl(parts.query))}
+    path = "/%2F" if parts.path in ("", "/", "//") else parts.path
+    try:
+        made = pika.URLParameters(urlunsplit((scheme, parts.netloc, path, urlencode(query), "")))
+    except Exception as exc:  # whatever it makes of a text
+        raise ConfigError(f"broker {hidden(url)!r}: {exc}; expected amqp://user:password@host:port/vhost") from None
+    made.stack_timeout = _CONNECT * 2
+    made.client_properties = {"product": "duly", "connection_name": "duly gateway"}
+    return made
+
+
+def _declare(connection: BlockingConnection, queue: str) -> None:
+    """See to it that the queue is there. One that is there already is left as it is."""
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, passive=True)
+    except ChannelClosedByBroker as exc:
+        if exc.reply_code != _NOT_FOUND:
+            raise
+        channel = connection.channel()
+        channel.queue_declare(queue, durable=True)
+        channel.exchange_declare(queue, "direct", durable=True)
+        channel.queue_bind(queue, queue, queue)
+    channel.close()
+
+
+def _said(exc: BaseException) -> str:
+    """In words: many of pika's errors have none."""
+    if isinstance(exc, ChannelClosedByBroker | ConnectionClosedByBroker):
+        return f"the broker closed with {exc.reply_code}, {exc.reply_text}"
+    cause = exc
+    for part in exc.args:
+        if isinstance(part, BaseException):
+            cause = part
+    return f"{type(exc).__name__} {cause if cause.args else ''}".strip()

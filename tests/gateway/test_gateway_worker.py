@@ -1,0 +1,116 @@
+"""Whole workers with a broker: a Celery client calls, duly runs, and signals end what they should."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from gateway_kit import until
+from tests.servers.celery import CeleryProgram
+from tests.servers.rabbitmq import RabbitServer
+
+from duly import Duly
+from duly.job import Filter, State
+
+APP = """
+import os
+from duly import Duly
+
+app = Duly("proj", store=os.environ["STORE"], broker=os.environ["BROKER"])
+
+@app.task
+def add(x, y=0):
+    return x + y
+"""
+
+
+class Site:
+    """A folder with an app of duly's, whose workers serve ``queue``."""
+
+    def __init__(self, folder: Path, store: str, broker: str, queue: str) -> None:
+        (folder / "proj.py").write_text(APP)
+        self.app = Duly("proj", store=store)
+        self.queue = queue
+        self._folder = folder
+        self._environment = {**os.environ, "STORE": store, "BROKER": broker}
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        with open(self._folder / "log", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "duly", "-A", "proj", *words, "-Q", self.queue],
+                cwd=self._folder, env=self._environment, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.running.append(process)
+        return process
+
+    def log(self) -> str:
+        return (self._folder / "log").read_text()
+
+    def gatekeepers(self, worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        try:
+            children = psutil.Process(worker.pid).children()
+        except psutil.NoSuchProcess:
+            return []
+        return [each for each in children if "gatekeeper" in " ".join(each.cmdline())]
+
+    def succeeded(self) -> int:
+        return sum(job.state == State.SUCCEEDED for job in self.app.jobs(Filter(queues=(self.queue,))).jobs)
+
+    def close(self) -> None:
+        for process in self.running:
+            process.kill()
+            process.wait()
+        self.app.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, shared_rabbitmq: RabbitServer, queue: str, store_of: Callable[[str], str]) -> Iterator[Site]:
+    made = Site(tmp_path, store_of("sqlite"), shared_rabbitmq.url(), queue)
+    yield made
+    made.close()
+
+
+def test_a_worker_runs_what_a_celery_client_calls(site: Site, celery: CeleryProgram) -> None:
+    worker = site.start("worker", "-c", "1")
+    celery.run(f'for i in range(20): add.apply_async((i, i), queue="{site.queue}")')
+    until(lambda: site.succeeded() == 20, "twenty results")
+    results = sorted(int(job.result or b"-1") for job in site.app.jobs(Filter(queues=(site.queue,))).jobs)
+    assert results == [2 * i for i in range(20)]
+    (keeper,) = site.gatekeepers(worker)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0, site.log()
+    assert not keeper.is_running()
+
+
+def test_a_gateway_that_dies_is_started_again(site: Site, celery: CeleryProgram) -> None:
+    worker = site.start("worker", "-c", "1")
+    until(lambda: len(site.gatekeepers(worker)) == 1, "a gateway")
+    (keeper,) = site.gatekeepers(worker)
+    keeper.kill()
+    celery.run(f'add.apply_async((1, 1), queue="{site.queue}")')
+    until(lambda: site.succeeded() == 1, "the result")
+    assert "it is started again" in site.log()
+
+
+def test_a_gateway_does_not_outlive_its_worker(site: Site) -> None:
+    worker = site.start("worker", "-c", "1")
+    until(lambda: len(site.gatekeepers(worker)) == 1, "a gateway")
+    (keeper,) = site.gatekeepers(worker)
+    worker.kill()
+    until(lambda: not keeper.is_running() or keeper.status() == psutil.STATUS_ZOMBIE, "its end")
+
+
+def test_a_gateway_alone(site: Site, celery: CeleryProgram) -> None:
+    gateway = site.start("gateway")
+    celery.run(f'add.apply_async((1, 1), queue="{site.queue}", task_id="one")')
+    until(lambda: site.app.store.results(["one"]) != [None], "the job")
+    gateway.send_signal(signal.SIGTERM)
+    assert gateway.wait(20) == 0
+    assert f"Taking in {site.queue} from amqp://guest:********@" in site.log()
