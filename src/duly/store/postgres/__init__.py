@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from duly.clock import SYSTEM, Clock
 from duly.errors import StoreError
-from duly.job import Enqueued, Exchange, Gate, Job, Outcome
+from duly.job import Enqueued, Exchange, Gate, Job, Outcome, Rescued
 from duly.messages import Finding
 from duly.store.contract import Channel, Listener
 from duly.store.postgres import examining, producing
 from duly.store.postgres.arrays import Texts
 from duly.store.postgres.database import Database
-from duly.store.postgres.exchanging import Exchanger, asks_for_long_way
+from duly.store.postgres.exchanging import Ahead, Exchanger, asks_for_long_way
 from duly.store.postgres.joining import Joiner
 from duly.store.postgres.sql import Session
 from duly.store.postgres.sweeping import Sweeper
@@ -38,7 +38,7 @@ class PostgresStore(SqlStore):
     3. ``close`` lets go; a later call connects again.
     """
 
-    capabilities = frozenset({"transactions"})
+    capabilities = frozenset({"ahead", "transactions"})
     durability = (
         "what was acknowledged survives a crash of the server (unless fsync or synchronous_commit is off there)"
     )
@@ -88,6 +88,12 @@ class PostgresStore(SqlStore):
     ) -> Exchange:
         return self._exchanger.exchange(worker, slot, outcomes, want, queues)
 
+    def begin_exchange(
+        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+    ) -> Ahead | None:
+        """See ``contract.Posting``."""
+        return self._exchanger.begin(worker, slot, outcomes, want, queues)
+
     def next_due(self, queues: Sequence[str]) -> int | None:
         """One question, where the rules are as they were."""
         known = self._rules
@@ -98,6 +104,11 @@ class PostgresStore(SqlStore):
             return self.next_due(queues)
         self.hear(told)
         return None if due is None else int(due)
+
+    def abandon(self, worker: int, slot: int, started: Sequence[str], error: bytes, max_lost: int) -> list[Rescued]:
+        """What the executor had begun when it died has happened before, or does not happen any more."""
+        self._exchanger.bar(worker, slot)
+        return super().abandon(worker, slot, started, error, max_lost)
 
     def enqueue_within(self, connection: object, jobs: Sequence[Job]) -> list[Enqueued]:
         """See ``contract.Joining``."""

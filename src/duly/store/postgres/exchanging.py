@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from psycopg.types.numeric import Int4, Int8
@@ -24,6 +24,7 @@ from duly.store import stats
 from duly.store.contract import WAKE_AHEAD
 from duly.store.postgres.arrays import BigInts, Bytes, Ints, Texts
 from duly.store.postgres.database import Database
+from duly.store.postgres.posting import Posted
 from duly.store.postgres.sql import Session
 from duly.store.sql import running
 from duly.store.sql.gates import Closed
@@ -52,7 +53,7 @@ Seat = tuple[int, int]  # worker, slot
 
 
 class Exchanger:
-    """Settles and reserves for the seats of this process."""
+    """Settles and reserves for the seats of this process, at once or in two steps (``begin`` and ``finish``)."""
 
     def __init__(self, store: PostgresStore, server: Database) -> None:
         self._store = store
@@ -77,6 +78,47 @@ class Exchanger:
         self._lost.discard(seat)
         return answer
 
+    def begin(
+        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+    ) -> Ahead | None:
+        seat = (worker, slot)
+        if seat in self._lost or not self._is_plain(outcomes):
+            return None
+        token = _new_token()
+        try:
+            posted = self._server.post("exchange", self._values(seat, token, outcomes, want, queues))
+        except BaseException:  # interrupted, perhaps when it was on its way
+            self._lost.add(seat)
+            raise
+        return None if posted is None else Ahead(self, posted, token, seat, outcomes, want, queues)
+
+    def finish(self, ahead: Ahead) -> Exchange:
+        seat = ahead.seat
+        try:
+            answer = self._read(self._server.collect(ahead.posted), seat, ahead.token, bool(ahead.outcomes))
+            if answer is not None:
+                return answer
+        except StoreUnavailable:
+            self._lost.add(seat)
+            raise
+        except StoreError as exc:
+            if not asks_for_long_way(exc):
+                raise
+        except BaseException:  # interrupted before the answer came
+            self._lost.add(seat)
+            raise
+        return self.exchange(*seat, ahead.outcomes, ahead.want, ahead.queues)
+
+    def bar(self, worker: int, slot: int) -> None:
+        """Nothing that a seat has begun happens from now on."""
+        seat, fresh = (worker, slot), _new_token()
+
+        def take(db: Session) -> None:
+            db.run("sit_down", (*seat, fresh))
+            db.run("sit", (fresh, *seat))
+
+        self._server.write(take)
+
     def _exchange(self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]) -> Exchange:
         lost = seat in self._lost
         if not lost and self._is_plain(outcomes):
@@ -100,14 +142,21 @@ class Exchanger:
         """One round trip. None: nothing was done, since limits came into force."""
         store, token = self._store, _new_token()
         rows = self._server.call_once("exchange", self._values(seat, token, outcomes, want, queues))
+        answer = self._read(rows, seat, token, bool(outcomes))
+        if answer is None and store.is_free:
+            return self._quick(seat, outcomes, want, queues)
+        return answer
+
+    def _read(self, rows: list[tuple[Any, ...]], seat: Seat, token: int, settled: bool) -> Exchange | None:
+        """What the function said. None: nothing was done, since the rules have changed; they are known now."""
         status = _status(rows.pop()[0])
-        store.hear(status.clock)
-        if not status.rules:
-            if outcomes or rows:
-                self._last[seat] = token
-            return Exchange([Lease(*row[1:]) for row in rows], [], status.more)
-        self._server.read(store.current_rules)
-        return self._quick(seat, outcomes, want, queues) if store.is_free else None
+        self._store.hear(status.clock)
+        if status.rules:
+            self._server.read(self._store.current_rules)
+            return None
+        if settled or rows:
+            self._last[seat] = token
+        return Exchange([Lease(*row[1:]) for row in rows], [], status.more)
 
     def _values(
         self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
@@ -174,6 +223,21 @@ class Exchanger:
         got, refused, closed, self._last[seat] = self._server.write(work, locks=("lanes",))
         store.wake_after(outcomes, got.expired, closed, store.now())
         return Exchange(got.leases, refused, got.more)
+
+
+class Ahead(msgspec.Struct, frozen=True):
+    """An exchange that is under way."""
+
+    exchanger: Exchanger
+    posted: Posted
+    token: int
+    seat: Seat
+    outcomes: Sequence[Outcome]
+    want: int
+    queues: Sequence[str]
+
+    def finish(self) -> Exchange:
+        return self.exchanger.finish(self)
 
 
 def _new_token() -> int:
