@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +14,10 @@ from typing import Any, Self
 
 import msgspec
 from tests.servers.celery import CeleryProgram
+
+from duly import store as stores
+from duly.errors import StoreError
+from duly.job import Filter, JobView
 
 PATIENCE = 60.0  # seconds for what takes moments on a quiet machine
 
@@ -63,6 +65,7 @@ class Fleet:
     """``proj`` on a broker; ``relay`` starts relays for it. Everything ends with ``with``."""
 
     def __init__(self, folder: Path, broker: str, text: str = PROJECT) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.broker = broker
         self.store = f"sqlite:///{folder}/relay.db"
@@ -106,11 +109,20 @@ class Fleet:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """The relay's jobs, as ``duly jobs --json`` has them."""
-        with contextlib.suppress(AssertionError):  # there is no store yet
-            return [json.loads(line) for line in self.duly("jobs", "--json").splitlines()]
-        return []
+    def jobs(self) -> list[JobView]:
+        """The relay's jobs, newest first."""
+        try:
+            store = stores.open(self.store, create=False)
+            try:
+                return store.jobs(Filter()).jobs
+            finally:
+                store.close()
+        except StoreError:  # there is none yet
+            return []
+
+    def states(self) -> list[str]:
+        now = time.time_ns() // 1000
+        return [job.state_name(now) for job in self.jobs()]
 
     def notes(self) -> list[Note]:
         if not self._notes.exists():

@@ -19,7 +19,7 @@ def call(id: str | None = None, ahead: float | None = None, **more: Any) -> Raw:
     """A call of ``proj.later``, due in ``ahead`` seconds."""
     eta = None if ahead is None else int((time.time() + ahead) * MICROS)
     message = wire.Message(id=id or str(uuid.uuid4()), task="proj.later", eta=eta, **more)
-    return AmqpForm().raw(wire.encode(message), None)
+    return AmqpForm().new(wire.encode(message), "celery")
 
 
 class Hands:

@@ -123,7 +123,6 @@ class Part:
 
     def begin(self) -> None:
         self._hands.declare(self._queue, f"{self._queue}.later")
-        self._fleet.folder.mkdir(exist_ok=True)
         broker, self._fleet.broker = self._fleet.broker, self._through_the_proxy()
         self.killer.relay = self._fleet.relay("-Q", self._queue)
         self._fleet.broker = broker
@@ -146,7 +145,7 @@ class Part:
     def is_quiet(self) -> bool:
         """Nothing is left that could be put once more."""
         self.put += self._hands.take(self._queue)
-        states = {job["state"] for job in self._fleet.jobs()}
+        states = set(self._fleet.states())
         nothing_taken = self._hands.waiting(f"{self._queue}.later") == 0
         return states <= {"succeeded"} and nothing_taken and self._ledger_is_empty()
 

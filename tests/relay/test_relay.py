@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.relay.kit import Fleet
 from tests.relay.rabbit import Hands, call, id_of
@@ -44,15 +45,16 @@ def test_a_far_message_is_a_job_until_it_is_put_unchanged_at_its_time(fleet: Fle
     fleet.until(lambda: len(fleet.jobs()) == 1)
     (job,) = fleet.jobs()
     assert hands.waiting("celery.later") == 0
-    assert (job["task"], job["state"], job["queue"]) == ("proj.later", "scheduled", "celery.later")
-    assert (job["args"], job["kwargs"], job["priority"]) == ([1, "ü"], {"a": None}, 3)
+    assert (job.task, job.queue, job.priority) == ("proj.later", "celery.later", 3)
+    assert msgspec.json.decode(job.args) == [[1, "ü"], {"a": None}]
+    assert fleet.states() == ["scheduled"]
     due = read(sent).eta
     assert due is not None
-    assert job["due"] == due
+    assert job.due == due
     fleet.until(lambda: hands.waiting("celery") > 0)
     assert time.time() >= due / MICROS
     assert hands.take("celery") == [sent]
-    assert fleet.jobs()[0]["state"] == "succeeded"
+    fleet.until(lambda: fleet.states() == ["succeeded"])
 
 
 def test_what_is_due_soon_or_no_call_goes_straight_on(fleet: Fleet, hands: Hands) -> None:
@@ -104,7 +106,7 @@ def test_the_same_id_twice(fleet: Fleet, hands: Hands) -> None:
         hands.send("celery.later", raw)
     fleet.relay()
     fleet.until(lambda: hands.waiting("celery") == 3)
-    fleet.until(lambda: {job["state"] for job in fleet.jobs()} == {"succeeded"})
+    fleet.until(lambda: set(fleet.states()) == {"succeeded"})
     assert len(fleet.jobs()) == 3
     assert hands.take("celery")[0] == first
 
@@ -121,5 +123,5 @@ def test_two_relays_and_a_broker_that_restarts(tmp_path: Path) -> None:
         broker.restart()
         with Hands(fleet.broker) as hands:
             fleet.until(lambda: hands.waiting("celery") >= len(ids))
-            fleet.until(lambda: {job["state"] for job in fleet.jobs()} == {"succeeded"})
+            fleet.until(lambda: set(fleet.states()) == {"succeeded"})
             assert sorted(map(id_of, hands.take("celery"))) == ids

@@ -11,12 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from duly.errors import DulyError
 from duly.gateway.envelope import Envelope
-
-
-class BrokerAway(DulyError):
-    """The broker cannot be reached, or broke off."""
 
 
 class Raw(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,6 +28,7 @@ class Taken(msgspec.Struct, frozen=True):
     inbox: str
     raw: Raw
     tag: Any  # the broker's handle
+    again: bool = False  # somebody has taken it before, and may have stored it just now
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -40,8 +36,8 @@ class Put(msgspec.Struct, frozen=True):
 
     id: str  # the job's
     raw: Raw
-    attempt: int  # of the job
-    lost: int  # how many attempts before this one may have put it, for all that the store knows
+    attempt: int  # of the job: one that was released is counted again, with the same number
+    lost: int  # how many attempts before this one died, and may have put it
 
 
 class Form(Protocol):
@@ -51,8 +47,16 @@ class Form(Protocol):
         """Raises DecodeError."""
         ...
 
-    def raw(self, envelope: Envelope, like: Raw | None) -> Raw:
-        """The message for an envelope; what that does not say is as in ``like``."""
+    def changed(self, raw: Raw, envelope: Envelope) -> Raw:
+        """The message with this envelope in the place of its own."""
+        ...
+
+    def new(self, envelope: Envelope, queue: str) -> Raw:
+        """A message of ours, for a queue."""
+        ...
+
+    def priority(self, number: int) -> int:
+        """From the broker's priority to duly's, 0 to 9 with 9 first, and back."""
         ...
 
 

@@ -19,7 +19,7 @@ from duly.clock import from_micros
 from duly.errors import DecodeError
 from duly.gateway import wire
 from duly.gateway.envelope import JSON, SAFE, Envelope
-from duly.job import MAX_PRIORITY, Flag, Job, Lease
+from duly.job import Flag, Job, Lease
 from duly.relay.broker import Form, Raw
 
 KEY = "duly-message"
@@ -45,7 +45,7 @@ def read(envelope: Envelope) -> wire.Message | None:
         return None
 
 
-def to_job(message: wire.Message, raw: Raw, inbox: str, now: int) -> Job:
+def to_job(message: wire.Message, raw: Raw, inbox: str, now: int, form: Form) -> Job:
     """The job that keeps a message. It has the task's id; a retry, which Celery sends under the same id, has one of
     its own."""
     return Job(
@@ -53,7 +53,7 @@ def to_job(message: wire.Message, raw: Raw, inbox: str, now: int) -> Job:
         task=message.task,
         args=message.args,
         queue=inbox,
-        priority=priority_of(message),
+        priority=form.priority(message.priority or 0),
         due=message.eta if message.eta is not None else now,
         expires=message.expires,
         headers=msgspec.json.encode({KEY: raw}),
@@ -69,10 +69,6 @@ def unreadable(raw: Raw) -> wire.Message:
 def another(job: Job) -> Job:
     """The job under another id, always the same one: for a message whose id a job has that keeps another message."""
     return msgspec.structs.replace(job, id=f"{job.id}.{job.due}")
-
-
-def priority_of(message: wire.Message) -> int:
-    return min(max(message.priority or 0, 0), MAX_PRIORITY)
 
 
 def raw_of(headers: bytes | None) -> Raw | None:
@@ -95,11 +91,11 @@ def to_put(lease: Lease, raw: Raw, form: Form) -> Raw:
         changes["eta"] = lease.due
     if lease.expires != message.expires:
         changes["expires"] = lease.expires
-    if lease.priority != priority_of(message):
-        changes["priority"] = lease.priority
+    if lease.priority != form.priority(message.priority or 0):
+        changes["priority"] = form.priority(lease.priority)
     if lease.args != message.args:
         changes["args"] = lease.args
-    return form.raw(_changed(envelope, changes), raw) if changes else raw
+    return form.changed(raw, _changed(envelope, changes)) if changes else raw
 
 
 def _changed(envelope: Envelope, changes: dict[str, Any]) -> Envelope:

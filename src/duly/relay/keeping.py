@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from duly.clock import MICROS
 from duly.errors import StoreError
+from duly.gateway.publishing import BrokerAway
 from duly.job import Filter, Job
 from duly.relay import holding
-from duly.relay.broker import BrokerAway, Intake, Taken
+from duly.relay.broker import Intake, Taken
 from duly.store import Store
 
 log = logging.getLogger("duly.relay")
@@ -64,9 +65,9 @@ class Keeping:
 
     def _straight(self, taken: Sequence[Taken], jobs: Sequence[Job]) -> list[int]:
         """Which of them go straight on: they are due soon, their queue is there, and the store does not have them (it
-        does if they come again because somebody died before the broker was told)."""
+        does, or soon will, if they come again because somebody died before the broker was told)."""
         soon = self._store.now() + int(self._near * MICROS)
-        near = [one for one, job in enumerate(jobs) if job.due <= soon]
+        near = [one for one, job in enumerate(jobs) if job.due <= soon and not taken[one].again]
         if not near:
             return []
         known = self._store.results([jobs[one].id for one in near])
@@ -75,8 +76,9 @@ class Keeping:
         return [one for one in fresh if self._targets[taken[one].inbox] in there]
 
     def _as_job(self, taken: Taken) -> Job:
-        message = holding.read(self._intake.form.envelope(taken.raw)) or holding.unreadable(taken.raw)
-        return holding.to_job(message, taken.raw, taken.inbox, self._store.now())
+        form = self._intake.form
+        message = holding.read(form.envelope(taken.raw)) or holding.unreadable(taken.raw)
+        return holding.to_job(message, taken.raw, taken.inbox, self._store.now(), form)
 
     def _keep(self, jobs: Sequence[Job]) -> None:
         """Store them, those too whose id another message's job has."""

@@ -180,6 +180,10 @@ def at_broker(url: str, inboxes: Collection[str]) -> tuple[Intake, Putter]:
         from duly.relay import rabbitmq
 
         return rabbitmq.RabbitIntake(url, inboxes), rabbitmq.RabbitPutter(url, inboxes)
+    if scheme in ("redis", "rediss"):
+        from duly.relay import redis
+
+        return redis.RedisIntake(url, inboxes), redis.RedisPutter(url, inboxes)
     raise ConfigError(
         f"broker {hidden(url)!r}: a broker is amqp://user:password@host:5672// (RabbitMQ), or redis://host:6379/0"
     )

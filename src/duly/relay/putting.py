@@ -20,9 +20,10 @@ import msgspec
 
 from duly.clock import MICROS, Clock
 from duly.errors import DecodeError
+from duly.gateway.publishing import BrokerAway
 from duly.job import ErrorInfo, Kind, Lease, Outcome
 from duly.relay import holding
-from duly.relay.broker import BrokerAway, Put, Putter, Raw
+from duly.relay.broker import Put, Putter, Raw
 from duly.store import Store
 from duly.worker.seat import Seat
 

@@ -18,7 +18,6 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import pika
@@ -26,13 +25,14 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from duly.gateway.envelope import JSON, Envelope
-from duly.relay.broker import BrokerAway, Put, Raw, Taken
+from duly.gateway.publishing import properties_of, rabbit_errors, rabbit_parameters
+from duly.job import MAX_PRIORITY
+from duly.relay.broker import Put, Raw, Taken
 
 log = logging.getLogger("duly.relay")
 
 _PREFETCH = 500
 _LOOK_EVERY = 2.0  # seconds between two looks for an inbox that is not there, or a ledger that another relay has
-_HEARTBEAT = 20  # seconds; a relay that is silent for two of these is cut off, and another may put
 _PATIENCE = 30.0  # seconds to be told what is in a ledger
 _NOT_FOUND, _REFUSED = 404, 403  # AMQP's reply codes
 
@@ -56,14 +56,14 @@ class AmqpForm:
             properties=properties,
         )
 
-    def raw(self, envelope: Envelope, like: Raw | None) -> Raw:
-        properties = pika.BasicProperties(
-            content_type=envelope.content_type,
-            content_encoding=envelope.content_encoding,
-            headers=envelope.headers,
-            **envelope.properties,
-        )
-        return _raw(properties, envelope.body)
+    def changed(self, raw: Raw, envelope: Envelope) -> Raw:
+        return _raw(properties_of(envelope), envelope.body)
+
+    def new(self, envelope: Envelope, queue: str) -> Raw:
+        return _raw(properties_of(envelope), envelope.body)
+
+    def priority(self, number: int) -> int:
+        return min(max(number, 0), MAX_PRIORITY)
 
 
 class _Link:
@@ -78,13 +78,11 @@ class _Link:
     @contextlib.contextmanager
     def _broker(self) -> Iterator[BlockingConnection]:
         """Raises BrokerAway for whatever goes wrong on the way."""
-        try:
+        with rabbit_errors():
             if self._connection is None:
-                self._connection = BlockingConnection(_parameters(self._url))
+                self._connection = BlockingConnection(rabbit_parameters(self._url))
                 self._opened(self._connection)
             yield self._connection
-        except (AMQPError, OSError) as exc:
-            raise BrokerAway(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__) from exc
 
     def _opened(self, connection: BlockingConnection) -> None:
         """There is a new connection: nothing of before holds."""
@@ -305,18 +303,6 @@ class _Channel:
 
     def _on_return(self, channel: object, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         self._returned.add((method.routing_key, _raw(properties, body)))
-
-
-def _parameters(url: str) -> pika.URLParameters:
-    """Of Celery's forms too: ``pyamqp://``, and ``//`` for the virtual host "/"."""
-    parts = urlsplit(url)
-    path = "/%2F" if parts.path in ("", "/", "//") else parts.path
-    parameters = pika.URLParameters(
-        urlunsplit((parts.scheme.removeprefix("py"), parts.netloc, path, parts.query, ""))
-    )
-    parameters.heartbeat = _HEARTBEAT
-    parameters.socket_timeout = parameters.stack_timeout = 10
-    return parameters
 
 
 def _raw(properties: pika.BasicProperties, body: bytes) -> Raw:

@@ -1,0 +1,200 @@
+"""Putting messages on the queues of brokers. A put that returned was confirmed: the broker has the message.
+
+RabbitMQ confirms when the queue has it (publisher confirms, on disk for a durable one), Redis when its list has it. A
+put that failed has happened or not; who puts again what he may have put already should know a way to find out
+(``relay/`` has one), or be content with at least once, as Celery is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from duly.errors import ConfigError, DulyError
+from duly.gateway.envelope import Envelope, to_redis
+from duly.passwords import hidden
+
+HEARTBEAT = 20  # seconds; the broker cuts off who is silent for two of them
+_PATIENCE = 10.0  # seconds to wait for an answer
+SEPARATOR, STEPS = "\x06\x16", (0, 3, 6, 9)  # kombu's: a list for each step of priorities on Redis
+
+
+class BrokerAway(DulyError):
+    """The broker cannot be reached, or broke off."""
+
+
+class NoQueue(DulyError):
+    """There is no such queue at the broker: nobody would get the message."""
+
+
+class Publisher(Protocol):
+    """One broker. Not to be shared by threads."""
+
+    def put(self, queue: str, envelope: Envelope) -> None:
+        """Put a message there. Raises BrokerAway, and NoQueue on RabbitMQ (Redis has a list as soon as one puts)."""
+        ...
+
+    def tend(self) -> None:
+        """To be called every few seconds while nothing is put. Raises BrokerAway."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_publisher(url: str) -> Publisher:
+    """Connects with the first put. Raises ConfigError for a broker that is not known."""
+    scheme = urlsplit(url).scheme
+    if scheme in ("amqp", "amqps", "pyamqp"):
+        return RabbitPublisher(url)
+    if scheme in ("redis", "rediss"):
+        return RedisPublisher(url)
+    raise ConfigError(
+        f"broker {hidden(url)!r}: a broker is amqp://user:password@host:5672// (RabbitMQ) or redis://host:6379/0"
+    )
+
+
+class RabbitPublisher:
+    """Confirm by confirm: about 2,000 messages a second."""
+
+    def __init__(self, url: str) -> None:
+        self._parameters = rabbit_parameters(url)
+        self._channel: Any = None
+
+    def put(self, queue: str, envelope: Envelope) -> None:
+        from pika.exceptions import NackError, UnroutableError
+
+        try:
+            with rabbit_errors():
+                self._open().basic_publish("", queue, envelope.body, properties_of(envelope), mandatory=True)
+        except UnroutableError:
+            raise NoQueue(f"there is no queue {queue!r} at the broker") from None
+        except NackError:
+            raise BrokerAway(f"the broker could not keep a message for queue {queue!r}") from None
+
+    def tend(self) -> None:
+        if self._channel is not None:
+            with rabbit_errors():
+                self._channel.connection.process_data_events(0)
+
+    def close(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None and channel.connection.is_open:
+            with contextlib.suppress(BrokerAway), rabbit_errors():
+                channel.connection.close()
+
+    def _open(self) -> Any:
+        """The channel; a new one if the last one broke."""
+        if self._channel is None or self._channel.is_closed:
+            from pika.adapters.blocking_connection import BlockingConnection
+
+            self.close()
+            self._channel = BlockingConnection(self._parameters).channel()
+            self._channel.confirm_delivery()
+        return self._channel
+
+
+def rabbit_parameters(url: str) -> Any:
+    """How to connect. ``pyamqp://`` is ``amqp://``; no path is the virtual host "/", as Celery's ``//`` is. Raises
+    ConfigError."""
+    import pika
+
+    parts = urlsplit(url)
+    scheme = "amqp" if parts.scheme == "pyamqp" else parts.scheme
+    path = "/%2F" if parts.path in ("", "/", "//") else parts.path
+    try:
+        parameters = pika.URLParameters(urlunsplit((scheme, parts.netloc, path, parts.query, "")))
+    except Exception as exc:  # whatever it makes of a text
+        raise ConfigError(f"broker {hidden(url)!r}: {exc}; expected amqp://user:password@host:port/vhost") from None
+    parameters.heartbeat = HEARTBEAT
+    parameters.socket_timeout = parameters.stack_timeout = _PATIENCE
+    parameters.client_properties = {"product": "duly"}
+    return parameters
+
+
+def properties_of(envelope: Envelope) -> Any:
+    """AMQP's content header of a message."""
+    import pika
+
+    return pika.BasicProperties(
+        content_type=envelope.content_type,
+        content_encoding=envelope.content_encoding,
+        headers=envelope.headers,
+        **envelope.properties,
+    )
+
+
+@contextlib.contextmanager
+def rabbit_errors() -> Iterator[None]:
+    """What goes wrong with a connection is BrokerAway; what the broker says of a message is not."""
+    from pika.exceptions import AMQPError, NackError, UnroutableError
+
+    try:
+        yield
+    except (NackError, UnroutableError):
+        raise
+    except (AMQPError, OSError) as exc:
+        raise BrokerAway(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__) from exc
+
+
+class RedisPublisher:
+    """Celery's lists: one for each step of priorities."""
+
+    def __init__(self, url: str, prefix: str = "") -> None:
+        """``prefix``: Celery's ``global_keyprefix``."""
+        self._client = redis_client(url)
+        self._prefix = prefix
+
+    def put(self, queue: str, envelope: Envelope) -> None:
+        with redis_errors():
+            self._client.lpush(redis_list(self._prefix + queue, envelope), to_redis(on_redis(queue, envelope)))
+
+    def tend(self) -> None:
+        """Redis wants nothing while nothing is put."""
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokerAway), redis_errors():
+            self._client.close()
+
+
+def redis_client(url: str) -> Any:
+    """Raises ConfigError."""
+    import redis
+
+    try:
+        return redis.Redis.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE)
+    except ValueError as exc:
+        raise ConfigError(f"broker {hidden(url)!r}: {exc}; expected redis://:password@host:port/0") from None
+
+
+@contextlib.contextmanager
+def redis_errors() -> Iterator[None]:
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError) as exc:
+        raise BrokerAway(f"{type(exc).__name__}: {exc}") from exc
+
+
+def redis_list(queue: str, envelope: Envelope) -> str:
+    """The list of the queue that is for the message's priority: the last step that is not above it."""
+    priority = int(envelope.properties.get("priority") or 0)
+    step = max((step for step in STEPS if step <= priority), default=0)
+    return f"{queue}{SEPARATOR}{step}" if step else queue
+
+
+def on_redis(queue: str, envelope: Envelope) -> Envelope:
+    """With the properties that Celery's workers look for on Redis."""
+    properties: dict[str, Any] = {
+        "delivery_mode": 2,
+        "priority": 0,
+        **envelope.properties,
+        "delivery_info": {"exchange": "", "routing_key": queue},
+        "delivery_tag": str(uuid.uuid4()),
+    }
+    return msgspec.structs.replace(envelope, properties=properties)
