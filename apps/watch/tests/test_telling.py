@@ -19,7 +19,7 @@ from pushworld.post_office import PostOffice
 
 from duly.contrib.django import app
 from duly.testing import World
-from watch import channels, telling
+from watch import channels, delivering, telling
 from watch.environment import read
 from watch.errors import SettingsError
 from watch.finding import record
@@ -280,6 +280,24 @@ def test_what_a_dead_process_left_is_handed_over_within_a_minute(
     assert telling.remaining(NOON + timedelta(seconds=31)) == 1
     world.advance(1)
     assert devices(google) == ["token-ada"]
+
+
+def test_what_the_provider_accepted_is_not_sent_again_though_the_row_cannot_be_written(
+    world: World, site: Site, google: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider's yes is in the journal before the row: whatever ends the attempt in between, the next one finds
+    it, even if that target is gone meanwhile."""
+    person("ada", ("fcm", "first"), ("fcm", "second"))
+    with monkeypatch.context() as broken:
+        broken.setattr(delivering, "_write", lambda *args, **fields: 1 / 0)
+        post(site)
+        world.advance(1)
+        assert devices(google) == ["first"]
+        assert states() == {"ada": "waiting"}
+        Target.objects.filter(address="first").update(state="dead")
+    world.advance(60)
+    assert states() == {"ada": "accepted"}
+    assert devices(google) == ["first"]
 
 
 def test_deliveries_whose_job_is_no_more_are_given_up(world: World, site: Site) -> None:

@@ -70,7 +70,7 @@ def push(task: Task[..., Any], delivery: Delivery, tried: set[int]) -> Accepted:
     """Go from target to target until one accepts. Raises Ended; leaves the task to come again, or to go on as another
     kind's."""
     now = moment()
-    due, deadline = _times(delivery)
+    due, deadline = _times(delivery, now)
     if not delivery.subscriber.active:
         raise Ended(Delivery.State.DROPPED, "unsubscribed")
     if now >= deadline:
@@ -118,9 +118,9 @@ def _come_again(task: Task[..., Any], delivery: Delivery, later: Later) -> NoRet
     raise task.retry(countdown=pause + random.uniform(0, min(pause, _SPREAD)), throw=False) from later
 
 
-def _times(delivery: Delivery) -> tuple[datetime, datetime]:
+def _times(delivery: Delivery, now: datetime) -> tuple[datetime, datetime]:
     """From when and until when it makes sense to tell: a night is not counted."""
-    person, now = delivery.subscriber, moment()
+    person = delivery.subscriber
     first = told_from(delivery.created_at, person.clock, person.quiet_from, person.quiet_to)
     due = told_from(now, person.clock, person.quiet_from, person.quiet_to)
     return due, max(first, delivery.created_at) + timedelta(hours=settings.WATCH.within)
