@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+
+import pika
 
 from duly import Duly
 from duly.gateway.adopting import Adopter
 from duly.gateway.doors import Door, Taking
+from duly.gateway.wire import Message, encode
 from duly.job import Filter, JobView
 
 PROJECT = """
@@ -39,15 +43,30 @@ def until(what: Callable[[], bool], why: str, patience: float = 30.0) -> None:
 
 
 @contextmanager
-def taking(app: Duly, door: Door) -> Iterator[Taking]:
-    """The door's loop, in a thread."""
-    loop, stop = Taking(door, app.store, Adopter(app, door.priority)), threading.Event()
+def taking(app: Duly, door: Door, store: Any = None) -> Iterator[Taking]:
+    """The door's loop, in a thread. ``store``: in place of the app's."""
+    loop, stop = Taking(door, store or app.store, Adopter(app, door.priority)), threading.Event()
     thread = threading.Thread(target=loop.run, args=(stop,), daemon=True)
     thread.start()
     yield loop
     stop.set()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def publish(url: str, queue: str, ids: Sequence[str]) -> None:
+    """Calls of ``proj.add``, as a Celery client makes them; the broker has confirmed each."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(queue, durable=True)
+        channel.tx_select()
+        for id in ids:
+            envelope = encode(Message(id=id, task="proj.add", args=b"[[1],{}]"))
+            properties = pika.BasicProperties(
+                content_type=envelope.content_type, headers=envelope.headers, delivery_mode=2
+            )
+            channel.basic_publish("", queue, envelope.body, properties)
+        channel.tx_commit()
 
 
 def jobs(app: Duly, *queues: str) -> list[JobView]:
