@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import on_every_store
 
 from duly import Duly
 from duly import store as stores
@@ -53,7 +54,7 @@ def interrupt() -> None:
     raise Interruption
 
 
-@pytest.mark.parametrize("store_url", ["sqlite", "postgres"], indirect=True)
+@on_every_store
 @pytest.mark.parametrize("threads", [0, 4])
 def test_interruptions_anywhere_leave_no_lock_and_no_half_transaction(
     app: Duly, add: Any, on_alarm: Any, threads: int

@@ -325,7 +325,7 @@ class Model:
         entry.lost += 1
         if entry.cancel:
             self._end(entry, State.CANCELLED)
-        elif entry.job.flags & Flag.AT_MOST_ONCE:
+        elif entry.flags & Flag.AT_MOST_ONCE:  # of what it goes on as, if it was replaced
             self._end(entry, State.UNCERTAIN)
         elif entry.lost >= max_lost:
             self._end(entry, State.FAILED)

@@ -39,12 +39,12 @@ def due(server: Server, until: int) -> list[Schedule]:
 
 
 def next_schedule(server: Server) -> int | None:
-    found = server.command("ZRANGE", f"{server.place.prefix}:ticks", 0, 0, "WITHSCORES")
+    found = server.command("ZRANGE", f"{server.place.prefix}:ticks", "0", "0", "WITHSCORES")
     return int(float(found[1])) if found else None
 
 
 def occurrences(server: Server, name: str, limit: int) -> list[Occurrence]:
-    words = ("ZREVRANGE", f"{server.place.prefix}:occurrences:{name}", 0, limit - 1, "WITHSCORES")
+    words = ("ZREVRANGE", f"{server.place.prefix}:occurrences:{name}", "0", str(limit - 1), "WITHSCORES")
     found = server.command(*words) if limit > 0 else []
     made = []
     for i in range(0, len(found), 2):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import threading
 import time
 import weakref
@@ -23,25 +22,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
-import redis.connection
-import redis.exceptions
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from duly.clock import SYSTEM, Clock
 from duly.errors import StoreError, StoreMoved, StoreTooNew, StoreUnavailable
 from duly.forks import living
 from duly.store.moving import moved_text
+from duly.store.redis.connecting import Again, Connection, Lost, Opening, packed, said
 from duly.store.redis.packing import arguments
 from duly.store.redis.scripts import Script, script
 from duly.store.redis.server_clock import ServerClock
-from duly.store.redis.url import Place, address
+from duly.store.redis.url import Place
 
 LAYOUT = 1  # the version of keys and records that this release writes
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.25  # seconds between two tries
-_READ = 1 << 16  # bytes
-_IDLE = 0.2  # seconds after which a connection is looked at before it is used: the server may have closed it
 _ASK_TIME = 8  # how often at most: one of them will be quick
 _NOT_NOW = {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "UNBLOCKED"}
 _REFUSED = {"OOM", "MISCONF", "NOREPLICAS"}
@@ -67,9 +61,14 @@ class Server:
         self._driven = clock is not SYSTEM
         self._lock = threading.RLock()  # lets a signal handler in, to be told that it may not be here
         self._inside = False
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
+        self._opening: Opening | None = None  # one that is being made, or was, when a signal handler raised
         self._nodes: list[tuple[str, int]] = []  # of a cluster: who has our slot first; none: who the URL names
         _open_here.add(self)
+
+    def __del__(self) -> None:
+        """Whoever drops a store need not close it."""
+        self._drop()
 
     # -- calling ---------------------------------------------------------------------------------
 
@@ -84,7 +83,7 @@ class Server:
         answer: list[Any] = self._patiently(lambda connection: self._timed(connection, found, words), repeat)
         return answer[1:]
 
-    def command(self, *words: str | bytes | int) -> Any:
+    def command(self, *words: str | bytes) -> Any:
         """Run one command, one that may be repeated."""
         whole = packed(words)
         return self._patiently(lambda connection: connection.ask(whole), True)
@@ -101,9 +100,9 @@ class Server:
                 break
         return self.clock.now()
 
-    def connect(self) -> Any:
-        """A new connection of the driver to the same server, for who listens. Raises StoreError."""
-        return self._connect_driver(None)
+    def connect(self) -> Connection:
+        """A new connection to the same server, for who listens. Raises StoreError."""
+        return Opening(self.place).wait()
 
     def close(self) -> None:
         with self._lock:
@@ -111,7 +110,7 @@ class Server:
 
     # -- trying ----------------------------------------------------------------------------------
 
-    def _patiently(self, ask: Callable[[_Connection], Any], repeat: bool) -> Any:
+    def _patiently(self, ask: Callable[[Connection], Any], repeat: bool) -> Any:
         with self._lock:
             if self._inside:
                 raise self._entered_twice()
@@ -121,14 +120,14 @@ class Server:
             finally:
                 self._inside = False
 
-    def _until_answered(self, ask: Callable[[_Connection], Any], repeat: bool) -> Any:
+    def _until_answered(self, ask: Callable[[Connection], Any], repeat: bool) -> Any:
         """Try, again and again if that may help, for as long as the place's timeout."""
         end, pause = time.monotonic() + self.place.timeout, _FIRST_PAUSE
         while True:
             try:
                 return self._once(ask)
-            except _Again as again:
-                lost = isinstance(again, _Lost)
+            except Again as again:
+                lost = isinstance(again, Lost)
                 if lost and not repeat:
                     raise AnswerLost(f"{again}; it may have been done: repeat the call") from again.__cause__
                 if time.monotonic() + pause >= end:
@@ -136,8 +135,8 @@ class Server:
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _once(self, ask: Callable[[_Connection], Any]) -> Any:
-        """Raises _Again."""
+    def _once(self, ask: Callable[[Connection], Any]) -> Any:
+        """Raises Again."""
         connection = self._open()
         try:
             connection.asked = True  # until it has answered, its next answer is to this
@@ -146,12 +145,12 @@ class Server:
             connection.used = time.monotonic_ns()
         except (OSError, hiredis.HiredisError) as error:
             self._drop()
-            raise _Lost(f"store {self._where(connection)}: the server did not answer ({_said(error)})") from error
+            raise Lost(f"store {self._where(connection)}: the server did not answer ({said(error)})") from error
         if isinstance(answer, hiredis.ReplyError):
             raise self._explain(str(answer), connection)
         return answer
 
-    def _timed(self, connection: _Connection, found: Script, words: Sequence[str | bytes]) -> Any:
+    def _timed(self, connection: Connection, found: Script, words: Sequence[str | bytes]) -> Any:
         """Run a script, whose answer begins with the instant."""
         sent = time.monotonic_ns()
         answer = connection.run(found, words)
@@ -159,27 +158,27 @@ class Server:
             self.clock.hear(answer[0], sent, time.monotonic_ns())
         return answer
 
-    def _explain(self, said: str, connection: _Connection) -> Exception:
+    def _explain(self, error: str, connection: Connection) -> Exception:
         """What an error that the server answered means; it has done nothing."""
-        word, where = said.split(" ", 1)[0], f"store {self._where(connection)}: "
+        word, where = error.split(" ", 1)[0], f"store {self._where(connection)}: "
         if word == "MOVED":
-            host, _, port = said.split(" ")[2].rpartition(":")
+            host, _, port = error.split(" ")[2].rpartition(":")
             self._drop()
             self._nodes = [(host or connection.host, int(port)), *self._nodes]
-            return _Again(f"{where}another node of the cluster has its keys ({said})")
+            return Again(f"{where}another node of the cluster has its keys ({error})")
         if word == "ASK":  # its keys are on their way to another node: whoever went along would see half of them
-            return _Again(f"{where}the cluster is moving its keys ({said})")
+            return Again(f"{where}the cluster is moving its keys ({error})")
         if word in _NOT_NOW:
             self._drop()  # the name may lead to another server by now
-            return _Again(f"{where}not now ({said})")
+            return Again(f"{where}not now ({error})")
         if word == "DULYMOVED":
-            return StoreMoved(moved_text(said.removeprefix("DULYMOVED ")))
+            return StoreMoved(moved_text(error.removeprefix("DULYMOVED ")))
         if word in ("NOAUTH", "NOPERM", "WRONGPASS"):
             needed = "the store's URL has to name a user who may: redis://USER:PASSWORD@HOST, or :PASSWORD alone"
-            return StoreError(f"{where}{said.removesuffix('.')}; {needed}")
+            return StoreError(f"{where}{error.removesuffix('.')}; {needed}")
         if word in _REFUSED:
-            return StoreUnavailable(f"{where}nothing was written, for the server refuses writes ({said})")
-        return StoreError(f"{where}{said}")
+            return StoreUnavailable(f"{where}nothing was written, for the server refuses writes ({error})")
+        return StoreError(f"{where}{error}")
 
     def _entered_twice(self) -> RuntimeError:
         """No StoreError: it says nothing about the call that was interrupted, which may go on."""
@@ -188,41 +187,41 @@ class Server:
             "of the store in the same thread; nothing was done. Set a flag in the handler, and call where it is read"
         )
 
-    def _where(self, connection: _Connection) -> str:
+    def _where(self, connection: Connection) -> str:
         return f"{connection.address} {self.place.prefix}"
 
     # -- connecting ------------------------------------------------------------------------------
 
-    def _open(self) -> _Connection:
-        """The connection, a new one if there is none or it is of no use. Raises _Again."""
+    def _open(self) -> Connection:
+        """The connection, a new one if there is none or it is of no use. Raises Again."""
         connection = self._connection
-        if connection is not None and (connection.asked or connection.is_gone()):
-            self._drop()
-            connection = None
-        if connection is None:
-            connection = self._connect()
-            self._connection = connection
-        return connection
+        if connection is not None and not connection.asked and not connection.is_gone():
+            return connection
+        self._drop()
+        return self._connect()
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> Connection:
         node = self._nodes[0] if self._nodes else None
+        self._opening = opening = Opening(self.place, node)
         try:
-            connection = _Connection(self._connect_driver(node))
-        except _Again:
+            connection = opening.wait()
+        except Again:
             if node is not None:  # the next one knows more, or who the URL names
                 del self._nodes[0]
             raise
+        self._connection, self._opening = connection, None
         try:
             self._check_layout(connection)
         except (OSError, hiredis.HiredisError) as error:
-            connection.close()
-            raise _Again(f"store {self._where(connection)}: the server does not answer ({_said(error)})") from error
+            self._drop()
+            raise Again(f"store {self._where(connection)}: the server does not answer ({said(error)})") from error
         except BaseException:
-            connection.close()
+            self._drop()
             raise
+        connection.asked = False
         return connection
 
-    def _check_layout(self, connection: _Connection) -> None:
+    def _check_layout(self, connection: Connection) -> None:
         """Refuses keys that are not ours to read; says what we write where there are none yet."""
         meta = f"{self.place.prefix}:meta"
         answer = connection.ask(packed((b"HGET", meta, b"version")))
@@ -231,7 +230,7 @@ class Server:
         if others := connection.other_nodes():
             self._nodes = [(connection.host, connection.port), *others]
         if answer is None and self._create:
-            answer = connection.ask(packed((b"HSETNX", meta, b"version", LAYOUT)))
+            answer = connection.ask(packed((b"HSETNX", meta, b"version", b"%d" % LAYOUT)))
         if isinstance(answer, hiredis.ReplyError):
             raise self._explain(str(answer), connection)
         if answer is None:
@@ -245,112 +244,23 @@ class Server:
                 f"{LAYOUT}); upgrade duly here, or use another store"
             )
 
-    def _connect_driver(self, elsewhere: tuple[str, int] | None) -> Any:
-        """Raises _Again, which is a StoreUnavailable to others."""
-        options = redis.connection.parse_url(self.place.driver)  # type: ignore[no-untyped-call]
-        kind = options.pop("connection_class", redis.connection.Connection)
-        if elsewhere is not None:
-            options["host"], options["port"] = elsewhere
-        timeout = self.place.timeout
-        connection = kind(
-            **options, protocol=2, socket_timeout=timeout, socket_connect_timeout=timeout, retry=_NO_RETRIES
-        )
-        try:
-            connection.connect()
-        except (redis.exceptions.BusyLoadingError, redis.exceptions.ReadOnlyError) as error:
-            raise _Again(f"store {address(connection)}: not now ({_said(error)})") from error
-        except (redis.exceptions.AuthenticationError, redis.exceptions.ResponseError) as error:
-            raise StoreError(
-                f"store {address(connection)}: the server refuses the connection ({_said(error)}); look at the "
-                "user, the password and the number of the database in the store's URL"
-            ) from error
-        except (redis.exceptions.RedisError, OSError) as error:
-            raise _Again(f"store {address(connection)}: the server cannot be reached ({_said(error)})") from error
-        return connection
-
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        """Whatever a signal handler interrupts here is done by the next call."""
+        if self._connection is not None:
+            self._connection.asked = True
+            self._connection.close()
+            self._connection = None
+        if self._opening is not None:
+            self._opening.give_up()
+            self._opening = None
 
     def forked(self) -> None:
         """This is a child now: the parent's connection, its lock and whoever held it are not ours."""
         self._lock = threading.RLock()
-        self._inside = False
-        self._connection = None
-
-
-class _Again(StoreUnavailable):
-    """Nothing was done; trying again may help."""
-
-
-class _Lost(_Again):
-    """Nobody knows whether it was done."""
-
-
-class _Connection:
-    """A connection of the driver, used directly: its own way costs three times what the scripts do."""
-
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
-        self._socket = driver._sock  # the driver has no other name for it
-        self._reader = hiredis.Reader()
-        self.address = address(driver)
-        self.host, self.port = getattr(driver, "host", ""), getattr(driver, "port", 0)
-        self.asked = False  # an answer is outstanding
-        self.used = time.monotonic_ns()
-
-    def run(self, found: Script, words: Sequence[str | bytes]) -> Any:
-        """Run a script, which the server may have to be told first."""
-        answer = self.ask(packed((b"EVALSHA", found.sha, 1, *words)))
-        if isinstance(answer, hiredis.ReplyError) and str(answer).startswith("NOSCRIPT"):
-            answer = self.ask(packed((b"EVAL", found.text, 1, *words)))
-        return answer
-
-    def ask(self, command: bytes) -> Any:
-        self._socket.sendall(command)
-        reader, receive = self._reader, self._socket.recv
-        answer = reader.gets()
-        while answer is False:
-            data = receive(_READ)
-            if not data:
-                raise ConnectionResetError("the connection was closed")
-            reader.feed(data)
-            answer = reader.gets()
-        return answer
-
-    def is_gone(self) -> bool:
-        """Whether the server has closed it, as far as is known here."""
-        if time.monotonic_ns() - self.used < _IDLE * 1e9:
-            return False
-        self.used = time.monotonic_ns()
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))  # nothing was asked: whatever is there is the end
-
-    def other_nodes(self) -> list[tuple[str, int]]:
-        """Those of its cluster, if it is in one."""
-        slots = self.ask(packed((b"CLUSTER", b"SLOTS")))
-        if isinstance(slots, hiredis.ReplyError):
-            return []
-        nodes = [(node[0].decode() or self.host, int(node[1])) for slot in slots for node in slot[2:]]
-        return [node for node in dict.fromkeys(nodes) if node != (self.host, self.port)]
-
-    def close(self) -> None:
-        self._driver.disconnect()
-
-
-_NO_RETRIES = Retry(NoBackoff(), 0)
-
-
-def packed(words: Sequence[str | bytes | int]) -> bytes:
-    """A command as it goes to the server."""
-    whole: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]
-    return whole
-
-
-def _said(error: Exception) -> str:
-    return str(error).rstrip(".") or type(error).__name__
+        self._inside, self._opening = False, None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.socket.close()  # here alone
 
 
 _open_here: weakref.WeakSet[Server] = weakref.WeakSet()

@@ -12,11 +12,11 @@ import selectors
 import socket
 import ssl
 import time
-from typing import Any
 
-import redis.exceptions
+import hiredis
 
 from duly.errors import StoreError, StoreUnavailable
+from duly.store.redis.connecting import Connection, packed, said
 from duly.store.redis.server import Server
 from duly.store.wake import readable
 
@@ -35,6 +35,7 @@ class WakeListener:
 
     def __init__(self, server: Server, channel: str) -> None:
         """Raises StoreError if the server cannot be reached."""
+        self._connection: Connection | None = None
         self._server = server
         self._channel = f"{server.place.prefix}:wake:{channel}"
         self._selector = selectors.DefaultSelector()  # its descriptor is ready when one of these two is
@@ -42,7 +43,6 @@ class WakeListener:
         self._mine.setblocking(False)
         self._pokes.setblocking(False)
         self._selector.register(self._mine, selectors.EVENT_READ)
-        self._driver: Any = None
         self._socket: socket.socket | None = None
         self._next_try = 0.0
         self._pid = os.getpid()
@@ -78,19 +78,29 @@ class WakeListener:
         self._mine.close()
         self._pokes.close()
 
+    def __del__(self) -> None:
+        """Whoever drops a listener need not close it."""
+        if self._connection is not None and os.getpid() == self._pid:
+            self._connection.close()
+
     # -- the subscription ------------------------------------------------------------------------
 
     def _subscribe(self) -> None:
-        driver = self._server.connect()
+        connection = self._server.connect()
         try:
-            driver.send_command("SUBSCRIBE", self._channel)
-            driver.read_response()  # that it is so
-        except (redis.exceptions.RedisError, OSError) as error:
-            driver.disconnect()
-            raise StoreUnavailable(f"wake-ups of {self._channel}: the server did not answer ({error})") from error
-        self._driver, self._socket = driver, driver._sock
+            answer = connection.ask(packed((b"SUBSCRIBE", self._channel)))
+        except (OSError, hiredis.HiredisError) as error:
+            connection.close()
+            raise StoreUnavailable(f"{self._what()}: the server did not answer ({said(error)})") from error
+        if isinstance(answer, hiredis.ReplyError):
+            connection.close()
+            raise StoreError(f"{self._what()}: the server refuses ({said(answer)})")
+        self._connection, self._socket = connection, connection.socket
         self._socket.setblocking(False)
         self._selector.register(self._socket, selectors.EVENT_READ)
+
+    def _what(self) -> str:
+        return f"wake-ups of {self._channel}"
 
     def _subscribe_again(self) -> bool:
         """Whether it listens again, and so may have missed something."""
@@ -119,9 +129,9 @@ class WakeListener:
         self._leave()
 
     def _leave(self) -> None:
-        driver, self._driver = self._driver, None
+        connection, self._connection = self._connection, None
         sock, self._socket = self._socket, None
-        if driver is None or sock is None or os.getpid() != self._pid:  # what a child closes, its parent still needs
+        if connection is None or sock is None or os.getpid() != self._pid:  # a child's parent still needs it
             return
         self._selector.unregister(sock)
-        driver.disconnect()
+        connection.close()

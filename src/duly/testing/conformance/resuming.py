@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from duly.job import Filter, Gate, Kind, Outcome, State
+import pytest
+
+from duly.job import Filter, Flag, Gate, Kind, Outcome, State, Then
 from duly.store.contract import Store
 from duly.testing.clock import ManualClock
 from duly.testing.conformance.base import (
@@ -14,6 +16,7 @@ from duly.testing.conformance.base import (
     Base,
     everything,
     job,
+    put,
     reserve,
     state,
     take,
@@ -21,6 +24,8 @@ from duly.testing.conformance.base import (
     view,
 )  # fmt: skip
 from duly.testing.conformance.gates import ON_FAILURE, chain, chord, end, gate, member, names, run, tally
+
+AT_MOST_ONCE = int(Flag.AT_MOST_ONCE)
 
 
 class Resuming(Base):
@@ -141,6 +146,32 @@ class Resuming(Base):
         assert tally(store) == (0, 0)
         assert store.forget(["m1"]) == 1
         assert store.gates(["g"]) == [None]
+
+    @pytest.mark.parametrize("order", [["body", "errback"], ["errback", "body"]])
+    def test_a_gate_whose_only_member_is_not_wanted_goes_with_what_was_to_follow(
+        self, store: Store, worker: int, order: list[str]
+    ) -> None:
+        jobs = {
+            "body": job(id="body", after="g"),
+            "errback": member("errback", "g", after="empty", flags=ON_FAILURE),
+        }
+        answers = store.enqueue([jobs[id] for id in order], [Gate("g", 1), Gate("empty", 0)])
+        assert [one.stored for one in answers] == [True, True]
+        assert everything(store) == []
+        assert store.gates(["g", "empty"]) == [None, None]
+
+    # -- going on as another -----------------------------------------------------------------------
+
+    @pytest.mark.parametrize("before", [0, AT_MOST_ONCE])
+    @pytest.mark.parametrize("after", [0, AT_MOST_ONCE])
+    def test_whether_it_may_run_again_is_said_by_what_it_goes_on_as(
+        self, store: Store, worker: int, before: int, after: int
+    ) -> None:
+        put(store, id="m", flags=before)
+        end(store, worker, take(store, worker), Kind.REPLACED, then=Then((job(id="m", task="u", flags=after),)))
+        take(store, worker)
+        [lost] = store.abandon(worker, 0, ["m"], DIED, 3)
+        assert lost.state == (State.UNCERTAIN if after else State.WAITING)
 
     # -- all or nothing --------------------------------------------------------------------------
 

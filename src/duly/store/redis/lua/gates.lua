@@ -147,7 +147,7 @@ local function attach(stored, gates)
                 finished = gate[2] == 0 and now or false})
         end
     end
-    local held = {}
+    local held, seen = {}, {}
     for _, one in ipairs(stored) do
         local ref, job = one[1], one[2]
         for _, membership in ipairs(job[9] or {}) do
@@ -156,12 +156,13 @@ local function attach(stored, gates)
         if job[8] then
             redis.call('SADD', key('after:' .. job[8]), ref)
             enter_index(ref, redis.call('HGET', key('jobs'), ref))
-            held[job[8]] = true
+            if not seen[job[8]] then held[#held + 1] = job[8] end
+            seen[job[8]] = true
         end
     end
-    for id in pairs(held) do
-        local gate = gate_of(id)
-        if gate.left == 0 then close(gate) end
+    for _, id in ipairs(held) do
+        local gate = gate_of(id) -- gone, if the close of another deleted all that was held there
+        if gate and gate.left == 0 then close(gate) end
     end
 end
 
