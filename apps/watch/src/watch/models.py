@@ -95,7 +95,7 @@ class Site(models.Model):
                 spiders.make(self.spider)
         except CrawlFailed as error:
             raise ValidationError({"url": str(error)}) from None
-        except (SpiderError, TypeError, ValueError) as error:
+        except SpiderError as error:
             raise ValidationError({"spider": str(error)}) from None
 
 

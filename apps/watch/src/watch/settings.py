@@ -87,6 +87,19 @@ TEMPLATES = [
         },
     }
 ]
+LOGGING = {  # what goes wrong behind a page is said on stderr
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "[{asctime} {levelname}] {name}: {message}", "style": "{"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "nowhere": {"class": "logging.NullHandler"},
+    },
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "django.security.DisallowedHost": {"handlers": ["nowhere"], "propagate": False},  # who scans the internet
+    },
+}
 DATABASES = {"default": _database(WATCH)}
 
 DULY_STORE = WATCH.store or WATCH.database or f"sqlite:///{WATCH.folder / 'jobs.db'}"

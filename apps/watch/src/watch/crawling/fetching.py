@@ -128,7 +128,8 @@ class Fetcher:
         try:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise CrawlFailed(f"no address of {host}: {error}") from None
+            said = error.strerror if isinstance(error, OSError) else error
+            raise CrawlFailed(f"no address of {host}: {said}") from None
         for *_, address in found:
             self._check_address(host, str(address[0]))
 

@@ -10,9 +10,6 @@ the item's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
@@ -44,13 +41,13 @@ class Selectors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How many are read at most."""
 
 
-def make(raw: Mapping[str, Any]) -> Selectors:
+def make(raw: object) -> Selectors:
     """The selectors as they are stored. Raises SpiderError for what cannot be."""
     try:
-        made = msgspec.convert(dict(raw), Selectors)
+        made = msgspec.convert(raw, Selectors)
     except msgspec.ValidationError as error:
         fields = ", ".join(Selectors.__struct_fields__)
-        raise SpiderError(f"selectors {dict(raw)!r}: {error}; there are {fields}, and item has to be given") from None
+        raise SpiderError(f"selectors {raw!r}: {error}; there are {fields}, and item has to be given") from None
     if not 1 <= made.pages <= MAX_PAGES:
         raise SpiderError(f"selectors: pages={made.pages}: expected 1 to {MAX_PAGES}")
     for name in ("item", "link"):

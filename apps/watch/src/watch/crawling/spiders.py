@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import IO, Any
 
 import msgspec
@@ -49,12 +49,12 @@ class End(msgspec.Struct, frozen=True):
     said: str
 
 
-def make(raw: Mapping[str, Any]) -> Spider:
+def make(raw: object) -> Spider:
     """The spider as it is stored. Raises SpiderError."""
     try:
-        made = msgspec.convert(dict(raw), Spider)
+        made = msgspec.convert(raw, Spider)
     except msgspec.ValidationError as error:
-        raise SpiderError(f'spider {dict(raw)!r}: {error}; expected {{"spider": "module:Class"}}') from None
+        raise SpiderError(f'spider {raw!r}: {error}; expected {{"spider": "module:Class"}}') from None
     if not _NAME.fullmatch(made.spider):
         raise SpiderError(f"spider={made.spider!r}: expected module:Class, like housing.spiders:Offers")
     return made
