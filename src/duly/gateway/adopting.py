@@ -34,6 +34,7 @@ _ALIASES = {"celery.map": builtin.MAP, "celery.starmap": builtin.STARMAP}
 
 _encode = msgspec.json.Encoder().encode
 _NO_OPTIONS = Options()
+_IGNORE_RESULT = int(Flag.IGNORE_RESULT)
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ class Adopter:
             expires=expires,
             headers=encode_value(message.headers, "headers") if message.headers else None,
             options=self._options(message, known),
-            flags=known.flags | Flag.IGNORE_RESULT if message.ignore_result else known.flags,
+            flags=known.flags | _IGNORE_RESULT if message.ignore_result else known.flags,
         )
         if known.limited and known.task is not None:
             return known.task.limited(job, *known.task.codec.decode_args(job.args))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import bz2
 import codecs
+import functools
 import json
 import lzma
 import pickle
@@ -133,8 +134,7 @@ def compress(body: bytes, how: str) -> bytes:
 def check_accepted(envelope: Envelope, accept: Collection[str]) -> None:
     """Whether this content type may be read. ``accept``: short names, or MIME types. Raises DecodeError."""
     kind = envelope.content_type
-    allowed = {CONTENT_TYPES.get(each, each) for each in accept}
-    if kind in allowed:
+    if kind in _mime_types(tuple(accept)):
         return
     name = next((name for name, mime in CONTENT_TYPES.items() if mime == kind), None)
     if name is None:
@@ -142,6 +142,11 @@ def check_accepted(envelope: Envelope, accept: Collection[str]) -> None:
     raise DecodeError(
         f"content type {kind!r} ({name}) is not in accept_content, which has {', '.join(sorted(accept))}"
     )
+
+
+@functools.lru_cache
+def _mime_types(accept: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(CONTENT_TYPES.get(each, each) for each in accept)
 
 
 def load(body: bytes, content_type: str, content_encoding: str) -> Any:
