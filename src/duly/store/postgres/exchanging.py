@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -46,6 +47,8 @@ class _Status(msgspec.Struct):
     rules: bool = False  # they have changed; nothing was done
     more: bool = False
 
+
+_PLACE = itemgetter(1)  # of a row: in the order to run them
 
 _status = msgspec.json.Decoder(_Status).decode
 
@@ -156,7 +159,8 @@ class Exchanger:
             return None
         if settled or rows:
             self._last[seat] = token
-        return Exchange([Lease(*row[1:]) for row in rows], [], status.more)
+        rows.sort(key=_PLACE)
+        return Exchange([Lease(*row[2:]) for row in rows], [], status.more)
 
     def _values(
         self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]

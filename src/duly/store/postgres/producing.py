@@ -1,10 +1,10 @@
-"""Jobs as the function ``duly.enqueue`` takes them, and what it says."""
+"""Jobs as the function ``duly.enqueue`` takes them, or the statement for a single one, and what they say."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg.types.numeric import Int8
+from psycopg.types.numeric import Int2, Int4, Int8
 
 from duly.job import Enqueued, Job
 from duly.store.contract import WAKE_AHEAD
@@ -25,6 +25,25 @@ def values(instant: int | None, jobs: Sequence[Job]) -> list[object]:
         Bytes([job.headers for job in jobs]),
         Bytes([job.options for job in jobs]),
         Texts([job.limit_key for job in jobs]),
+        Int8(WAKE_AHEAD),
+    ]
+
+
+def one(instant: int | None, job: Job) -> list[object]:
+    """For the statement "enqueue_one"."""
+    return [
+        job.id,
+        job.task,
+        job.args,
+        job.queue,
+        Int2(job.priority),
+        Int8(job.due),
+        None if job.expires is None else Int8(job.expires),
+        Int4(job.flags),
+        job.headers,
+        job.options,
+        job.limit_key,
+        None if instant is None else Int8(instant),
         Int8(WAKE_AHEAD),
     ]
 

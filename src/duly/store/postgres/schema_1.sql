@@ -20,12 +20,14 @@
 --             that grows when limits, pauses or overlap policies change; revision, the number last given to a schedule
 --
 -- Indexes of jobs, and the question each answers: as in SQLite's statements.sql. All but two are partial, so that a job
--- that ends leaves those that reserves read. Text is compared by bytes (COLLATE "C").
+-- that ends leaves those that reserves read. The two that are not have room for the entries of all three versions of a row:
+-- pages that are full from the beginning are searched for dead entries, in vain, and split. Text is compared by bytes
+-- (COLLATE "C").
 --
 -- A later version adds; what an older release calls stays until `oldest` says that it may no longer work here.
 
 CREATE TABLE duly.jobs (
-    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY WITH (fillfactor = 50),
     due bigint NOT NULL,
     created bigint NOT NULL,
     expires bigint,
@@ -61,7 +63,7 @@ CREATE TABLE duly.jobs (
     autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_threshold = 20000,
     autovacuum_analyze_scale_factor = 0.05
 );
-CREATE UNIQUE INDEX jobs_id ON duly.jobs (id);
+CREATE UNIQUE INDEX jobs_id ON duly.jobs (id) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX jobs_key ON duly.jobs (key) WHERE key IS NOT NULL AND state < 2;
 CREATE INDEX jobs_waiting ON duly.jobs (queue, priority DESC, due, seq) WHERE state = 0 AND lane IS NULL;
 CREATE INDEX jobs_parked ON duly.jobs (lane, priority DESC, due) WHERE state = 0 AND lane IS NOT NULL;
@@ -231,14 +233,11 @@ $$;
 
 -- Wake who waits on a channel. Whoever is idle holds a shared lock on its own connection (waking.py), and only then is
 -- there somebody to be told: a notification costs every commit beside it a wait in line.
-CREATE FUNCTION duly.wake(name text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF pg_try_advisory_lock(hashtextextended(name, 0)) THEN
-        PERFORM pg_advisory_unlock(hashtextextended(name, 0));
-    ELSE
-        PERFORM pg_notify(name, '');
-    END IF;
-END $$;
+-- One expression, so that it becomes part of the statement that has it. What it gives says nothing.
+CREATE FUNCTION duly.wake(name text) RETURNS boolean LANGUAGE sql AS $$
+    SELECT CASE WHEN pg_try_advisory_lock(hashtextextended(name, 0)) THEN pg_advisory_unlock(hashtextextended(name, 0))
+        ELSE pg_notify(name, '') IS NULL END
+$$;
 
 -- Store jobs without keys, in order. `stored`: the ids that were not there before; NULL if that is all of them. Raises
 -- DL001 if this store was moved away and sealed.
@@ -368,8 +367,8 @@ BEGIN
 END $$;
 
 -- Settle and reserve: the hot path, for when no limit is in force (`rules` is the version of them that the caller knows).
--- Gives the reserved jobs in the order to run them, and as the last row, with a status, what else there is to say, as JSON:
--- the clock; rules, if the caller has to read them again, nothing having been done; expired, more: see running.Reserved.
+-- Gives the reserved jobs, each with its place in the order to run them, and as the last row, with a status, what else there is to
+-- say, as JSON: the clock; rules, if the caller has to read them again, nothing having been done; expired, more: see running.Reserved.
 -- Raises DL001, with nothing done, where a stale lease, a gate or another exchange of the seat asks for the long way.
 CREATE FUNCTION duly.exchange(
     at bigint, holder bigint, seat integer, last_token bigint, new_token bigint, rules_known bigint,
@@ -379,7 +378,7 @@ CREATE FUNCTION duly.exchange(
     counts bigint[], totals bigint[],
     want integer, turns text[], notify_work boolean
 ) RETURNS TABLE (
-    status text, token bigint, seq bigint, id text, task text, args bytea, queue text, priority smallint, due bigint,
+    status text, place bigint, token bigint, seq bigint, id text, task text, args bytea, queue text, priority smallint, due bigint,
     expires bigint, attempt integer, retries integer, lost integer, flags integer, headers bytea, options bytea
 ) LANGUAGE plpgsql ROWS 100
 -- Whatever the statistics of the table said when a plan was made: by the indexes. (They say nothing of a table that has just
@@ -399,7 +398,7 @@ DECLARE
 BEGIN
     IF (SELECT rules FROM duly.meta) <> rules_known THEN
         RETURN QUERY SELECT json_build_object('clock', clock, 'rules', true)::text, NULL::bigint, NULL::bigint,
-            NULL::text, NULL::text, NULL::bytea, NULL::text, NULL::smallint, NULL::bigint, NULL::bigint,
+            NULL::bigint, NULL::text, NULL::text, NULL::bytea, NULL::text, NULL::smallint, NULL::bigint, NULL::bigint,
             NULL::integer, NULL::integer, NULL::integer, NULL::integer, NULL::bytea, NULL::bytea;
         RETURN;
     END IF;
@@ -424,15 +423,11 @@ BEGIN
                 RAISE EXCEPTION 'duly: the end of a member has to be counted' USING ERRCODE = 'DL001';
             END IF;
             RETURN QUERY
-                WITH taken AS (
-                    UPDATE duly.jobs j SET state = 1, worker = holder, slot = seat, token = new_token,
-                        attempt = j.attempt + 1, started = clock
-                    FROM unnest(picked) WITH ORDINALITY p(seq, n) WHERE j.seq = p.seq
-                    RETURNING p.n, j.*
-                )
-                SELECT NULL::text, t.token, t.seq, t.id, t.task, t.args, t.queue, t.priority, t.due, t.expires,
-                    t.attempt, t.retries, t.lost, t.flags, t.headers, t.options
-                FROM taken t ORDER BY t.n;
+                UPDATE duly.jobs j SET state = 1, worker = holder, slot = seat, token = new_token, attempt = j.attempt + 1,
+                    started = clock
+                FROM unnest(picked) WITH ORDINALITY p(seq, n) WHERE j.seq = p.seq
+                RETURNING NULL::text, got + p.n, new_token, j.seq, j.id, j.task, j.args, j.queue, j.priority, j.due,
+                    j.expires, j.attempt, j.retries, j.lost, j.flags, j.headers, j.options;
             got := got + coalesce(cardinality(picked), 0);
             EXIT WHEN overdue IS NULL;
             PERFORM duly.expire(clock, overdue);
@@ -447,7 +442,7 @@ BEGIN
         PERFORM duly.sit(holder, seat, last_token, new_token);
     END IF;
     RETURN QUERY SELECT json_build_object('clock', clock, 'more', got = 0 AND aside >= 500)::text, NULL::bigint,
-        NULL::bigint, NULL::text, NULL::text, NULL::bytea, NULL::text, NULL::smallint, NULL::bigint, NULL::bigint,
+        NULL::bigint, NULL::bigint, NULL::text, NULL::text, NULL::bytea, NULL::text, NULL::smallint, NULL::bigint, NULL::bigint,
         NULL::integer, NULL::integer, NULL::integer, NULL::integer, NULL::bytea, NULL::bytea;
 END $$;
 

@@ -497,6 +497,16 @@ SELECT EXISTS (SELECT FROM duly.lanes WHERE opens IS NOT NULL) OR EXISTS (SELECT
 -- :name enqueue
 SELECT clock, stored FROM duly.enqueue(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
+-- :name enqueue_one
+-- The function in one statement, for one job, since calling it costs as much as storing the job. Gives the clock; nothing if
+-- nothing was stored: then the function says why.
+INSERT INTO duly.jobs (id, task, args, queue, priority, due, expires, flags, headers, options, limit_key, created)
+SELECT ?::text, ?::text, ?::bytea, ?::text, ?::smallint, ?::bigint, ?::bigint, ?::integer, ?::bytea, ?::bytea, ?::text,
+    coalesce(?::bigint, duly.clock())
+WHERE NOT EXISTS (SELECT FROM (SELECT sealed FROM duly.moving FOR SHARE) m WHERE sealed = 1)
+ON CONFLICT (id) DO NOTHING
+RETURNING created, CASE WHEN due <= created + ?::bigint THEN duly.wake('duly/work') END
+
 -- :name exchange
 SELECT * FROM duly.exchange(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
