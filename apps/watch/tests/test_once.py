@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pushworld import chaos
 from pushworld.installation import client_of, eventually, installed
-from sites.server import Asked, Reply, Sites
+from pushworld.slow import SlowSites
 from tests.servers.postgres import PostgresServer, place
 
 THREADS = ("-Q", "notify", "-P", "thread", "-c", "4", "--lease", "3s")
@@ -63,35 +63,16 @@ def test_chaos(tmp_path: Path) -> None:
     assert outcome.doubled <= outcome.kills * chaos.THREADS, (seed, outcome)
 
 
-def test_told_within_two_seconds_while_a_crawl_goes_on(tmp_path: Path, sites: Sites) -> None:
+def test_told_within_two_seconds_while_crawls_go_on(tmp_path: Path) -> None:
     """One worker for all, with a slot that is kept for ``notify``; the others crawl sites that take their time."""
-    done = threading.Event()
-
-    def slow(asked: Asked) -> Reply:
-        done.wait(30)
-        return feed("Slow")
-
-    sites.pages = {f"/slow{n}": slow for n in range(4)}
-    with installed(tmp_path, 20) as (installation, google):
+    with installed(tmp_path, 20) as (installation, google), contextlib.closing(SlowSites(10)) as sites:
         installation.worker("-Q", "notify=4,crawl=1", "-c", "3", "--reserve", "notify=1")
-        installation.ask("sites", *(f"{sites.url}/slow{n}" for n in range(4)))
-        eventually(lambda: len(sites.asked) >= 1)
-        for number in range(2):
-            installation.ask("posts", number, 1)
-            eventually(lambda: len(google.counts()) == 20 * (number + 1))  # noqa: B023 - waited for at once
-            found = installation.ask("found_at")
-            told = {device: at for device, _, at in google.accepted}
-            assert max(told[device] - found[device] for device in found) < 2.0
-        assert not done.is_set()
-        assert sites.most_at_once >= 1
-        done.set()
-
-
-def feed(*titles: str) -> Reply:
-    items = "".join(f"<item><guid>{title}</guid><title>{title}</title></item>" for title in titles)
-    return Reply(
-        f"<rss version='2.0'><channel>{items}</channel></rss>", headers={"Content-Type": "application/rss+xml"}
-    )
+        installation.ask("sites", *sites.urls(8))
+        eventually(lambda: sites.at_once == 2)
+        found = installation.ask("posts_slowly", 3, 0.5)
+        eventually(lambda: len(google.counts()) == 60)
+        assert sites.at_once == 2
+        assert max(at - found[key] for _, key, at in google.accepted) < 2.0
 
 
 @pytest.fixture(scope="module")

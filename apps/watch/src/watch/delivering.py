@@ -21,7 +21,7 @@ from django.conf import settings
 from duly import Task
 from duly.contrib.django import app
 from watch import channels
-from watch.models import Delivery, Target
+from watch.models import Delivery, Post, Target
 from watch.pushing.notice import Address, Notice, notice
 from watch.pushing.verdicts import Closed, Dead, Later, Refused
 from watch.quiet import told_from
@@ -141,7 +141,7 @@ def _bury(target: Target, dead: Dead, now: datetime) -> None:
 def _notice(delivery: Delivery, left: timedelta) -> Notice:
     post = delivery.post
     return notice(
-        key=hashlib.sha256(f"{post.site.url}\n{post.key}".encode()).hexdigest()[:32],
+        key=key_of(post),
         title=post.title or post.site.name,
         body=post.summary or post.site.name,
         url=post.url,
@@ -149,6 +149,11 @@ def _notice(delivery: Delivery, left: timedelta) -> Notice:
         ttl=max(int(left.total_seconds()), 60),
         to=str(delivery.subscriber_id),
     )
+
+
+def key_of(post: Post) -> str:
+    """What its notices replace each other by: the same for all attempts, and no other post's on any phone."""
+    return hashlib.sha256(f"{post.site.url}\n{post.key}".encode()).hexdigest()[:32]
 
 
 def _write(delivery: Delivery, **fields: Any) -> str:

@@ -61,6 +61,7 @@ class Google(Serving):
         self.closed: tuple[float, Answer] | None = None  # until when (monotonic) everybody gets this answer
         self.accepted: list[tuple[str, str, float]] = []  # device, key, time.time()
         self.shown: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)  # device, key: the message
+        self.takes = 0.0  # seconds that a message takes
         self.while_closed = 0  # requests that came although we had asked for quiet
         self.on_accept: Callable[[str, str, int], None] | None = None  # device, key, the client's port
         self.tokens: dict[str, float] = {}  # access tokens, and when they end
@@ -122,6 +123,7 @@ class Google(Serving):
         return ""
 
     def _send(self, headers: Any, body: bytes, port: int) -> Answer:
+        time.sleep(self.takes)
         token = headers["Authorization"].removeprefix("Bearer ")
         if self.tokens.get(token, 0) < time.time():
             return google_error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 import django
@@ -16,9 +17,10 @@ from django.db import transaction  # noqa: E402
 from django.db.models import Count  # noqa: E402
 
 from duly.contrib.django import app  # noqa: E402
+from watch.delivering import key_of  # noqa: E402
 from watch.finding import record  # noqa: E402
 from watch.found import Found  # noqa: E402
-from watch.models import Delivery, Site, Subscriber, Subscription, Target  # noqa: E402
+from watch.models import Delivery, Post, Site, Subscriber, Subscription, Target  # noqa: E402
 
 
 def prepare(people: int) -> None:
@@ -37,6 +39,16 @@ def posts(first: int, count: int) -> None:
     )
     numbers = range(first, first + count)
     record(site, [Found(key=f"k{n}", url=f"https://flats.example/{n}", title=f"Flat {n}") for n in numbers])
+
+
+def posts_slowly(count: int, pause: float) -> dict[str, float]:
+    """A post each ``pause`` seconds; when each was noted, by the key of its notices."""
+    for number in range(count):
+        time.sleep(pause)
+        posts(number, 1)
+    noted = Delivery.objects.values_list("post_id", "created_at").distinct()
+    keys = {post.pk: key_of(post) for post in Post.objects.select_related("site")}
+    return {keys[id]: moment.timestamp() for id, moment in noted}
 
 
 def posts_rolled_back() -> list[int]:
