@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from django.conf import settings
 from django.db import connection, transaction
 from django.test import override_settings
@@ -20,8 +21,9 @@ from pushworld.post_office import PostOffice
 from duly.contrib.django import app
 from duly.testing import World
 from watch import channels, delivering, telling
+from watch.cli import people
 from watch.environment import read
-from watch.errors import SettingsError
+from watch.errors import SettingsError, WatchError
 from watch.finding import record
 from watch.found import Found
 from watch.models import Delivery, Post, Provider, Site, Subscriber, Subscription, Target
@@ -327,6 +329,20 @@ def test_a_thousand_subscribers_cost_no_more_queries_than_one(world: World, site
     )
     assert reads(2) == few
     assert Delivery.objects.count() == 502
+
+
+def test_a_test_notice(site: Site, google: Google, installation: dict[str, Any]) -> None:
+    person("ada", ("fcm", "phone"), ("email", "ada@example.org"))
+    said = CliRunner().invoke(people.tell, ["ada"])
+    assert said.exit_code == 1
+    phone, mail = said.output.splitlines()
+    assert phone == "fcm phone: accepted projects/watch-demo/messages/1"
+    assert mail.startswith("email ada@example.org: not accepted (Closed): there are targets of the kind email, and ")
+    Target.objects.filter(kind="email").delete()
+    assert CliRunner().invoke(people.tell, ["ada"]).exit_code == 0
+    with pytest.raises(WatchError, match="did you mean 'ada'"):
+        CliRunner().invoke(people.tell, ["adda"], catch_exceptions=False)
+    assert CliRunner().invoke(people.webpush_key).output.strip() == channels.vapid().public
 
 
 def test_rates_are_the_tasks_own() -> None:

@@ -21,6 +21,8 @@ VERBS = {
     "list": ("sites", "The sites, and how their last crawls went."),
     "crawl": ("sites", "Crawl a site now."),
     "remove": ("sites", "Forget a site."),
+    "tell": ("people", "Send a test notice to a subscriber."),
+    "webpush-key": ("people", "Show the key that browsers subscribe with."),
     "run": ("run", "Run it: worker and pages, until Ctrl-C."),
     "export": ("files", "Write sites and subscribers to a file (JSON, or OPML)."),
     "import": ("files", "Take in such a file."),

@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1
 
 @click.command()
 @click.option("-c", "--crawls", type=click.IntRange(1, 64), default=2, help="Crawls at the same time. [default: 2]")
-@click.option("-n", "--notifiers", type=click.IntRange(1, 64), default=1, help="Slots that only notify. [default: 1]")
+@click.option("-n", "--notifiers", type=click.IntRange(1, 64), default=8, help="Slots that only notify. [default: 8]")
 @click.option(
     "--listen", default="127.0.0.1:8028", metavar="HOST:PORT", help="Of the pages. [default: 127.0.0.1:8028]"
 )
@@ -64,9 +64,10 @@ class _Stop:
 
 
 def _command(crawls: int, notifiers: int, loglevel: str) -> list[str]:
-    """A worker whose reserved slots are for notifying, so that nobody waits for the end of a crawl."""
+    """A worker whose reserved slots are for notifying, so that nobody waits for the end of a crawl. Both kinds of job
+    wait for others most of the time, so threads do."""
     return [
-        sys.executable, "-m", "watch", "manage", "duly", "worker", "-Q", "notify=4,crawl=1",
+        sys.executable, "-m", "watch", "manage", "duly", "worker", "-P", "thread", "-Q", "notify=4,crawl=1",
         "--reserve", f"notify={notifiers}", "-c", str(crawls + notifiers), "-n", "watch", "-l", loglevel,
     ]  # fmt: skip
 
