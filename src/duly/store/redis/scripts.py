@@ -7,7 +7,7 @@ import hashlib
 from importlib import resources
 from typing import NamedTuple
 
-_INCLUDE = "-- include: "
+_INCLUDE = "-- include:"
 
 
 class Script(NamedTuple):

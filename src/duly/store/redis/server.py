@@ -77,9 +77,13 @@ class Server:
 
         ``repeat=False``: a call whose answer was lost is not repeated. Raises StoreError.
         """
+        return self.call_plain(name, arguments(parameters), repeat)
+
+    def call_plain(self, name: str, parameters: Sequence[str | bytes], repeat: bool = True) -> list[Any]:
+        """``call`` a script that takes its parameters one by one, and no MessagePack."""
         found = script(name)
         instant = b"%d" % self._clock.now() if self._driven else b""
-        words: list[str | bytes] = [self.place.prefix, instant, *arguments(parameters)]
+        words = [self.place.prefix, instant, *parameters]
         answer: list[Any] = self._patiently(lambda connection: self._timed(connection, found, words), repeat)
         return answer[1:]
 
@@ -151,10 +155,10 @@ class Server:
         return answer
 
     def _timed(self, connection: Connection, found: Script, words: Sequence[str | bytes]) -> Any:
-        """Run a script, whose answer begins with the instant."""
+        """Run a script, whose answer begins with the instant, or with nothing if it had no need of it."""
         sent = time.monotonic_ns()
         answer = connection.run(found, words)
-        if type(answer) is list:
+        if type(answer) is list and answer[0] is not None:
             self.clock.hear(answer[0], sent, time.monotonic_ns())
         return answer
 

@@ -22,6 +22,8 @@ def enqueue(server: Server, jobs: Sequence[Job], gates: Sequence[Gate]) -> list[
     if gates or any(job.key is not None or job.gates or job.after is not None for job in jobs):
         rows = [job_row(job, now) for job in jobs]
         return _store(server, "canvas", jobs, ([(gate.id, gate.size) for gate in gates], rows))
+    if len(jobs) == 1:
+        return _store_one(server, jobs, now)
     if len(jobs) <= _AT_ONCE:
         return _store(server, "enqueue", jobs, _plain(jobs, now))
     answers: list[Enqueued] = []
@@ -31,24 +33,46 @@ def enqueue(server: Server, jobs: Sequence[Job], gates: Sequence[Gate]) -> list[
     return answers
 
 
+def _store_one(server: Server, jobs: Sequence[Job], now: int) -> list[Enqueued]:
+    [job] = jobs
+    words = (job.id, str(job.priority), job.queue, str(job.due), body_of(job, now))
+    try:
+        answer = server.call_plain("enqueue_one", words, repeat=False)[0]
+    except AnswerLost:
+        return _store_again(server, "enqueue", jobs, _plain(jobs, now))
+    if answer == b"all":
+        return _store(server, "enqueue", jobs, _plain(jobs, now))
+    return [Enqueued(job.id, answer == 1)]
+
+
 def _plain(jobs: Sequence[Job], now: int) -> tuple[object, ...]:
     """Plain jobs as ``lua/enqueue.lua`` takes them: in flat lists, because Lua is slow at tables."""
-    levels: dict[tuple[str, int], list[int]] = {}
+    levels: dict[tuple[str, int], tuple[list[int], list[int | str]]] = {}
     for place, job in enumerate(jobs, 1):
-        levels.setdefault((job.queue, job.priority), []).extend((place, job.due))
+        dues, places = levels.setdefault((job.queue, job.priority), ([], []))
+        dues.append(job.due)
+        places += (place, str(job.due))
     return (
         [job.id for job in jobs],
-        [(queue, priority, places) for (queue, priority), places in levels.items()],
+        [(queue, priority, min(dues), places) for (queue, priority), (dues, places) in levels.items()],
         [Blob(body_of(job, now)) for job in jobs],
     )
 
 
 def _store(server: Server, script: str, jobs: Sequence[Job], parameters: Sequence[object]) -> list[Enqueued]:
-    """One script. If its answer was lost it is repeated, and knows what it has stored itself."""
+    """One script."""
     try:
-        found = server.call(script, *parameters, False, repeat=False)
+        return _answers(jobs, server.call(script, *parameters, False, repeat=False))
     except AnswerLost:
-        found = server.call(script, *parameters, True)
+        return _store_again(server, script, jobs, parameters)
+
+
+def _store_again(server: Server, script: str, jobs: Sequence[Job], parameters: Sequence[object]) -> list[Enqueued]:
+    """A script whose answer was lost; repeated, it knows what it has stored itself."""
+    return _answers(jobs, server.call(script, *parameters, True))
+
+
+def _answers(jobs: Sequence[Job], found: list[Any]) -> list[Enqueued]:
     if found[0] is None:
         raise _refused(found[1:])
     return [

@@ -1,31 +1,27 @@
 -- include: keys levels refs moving
 -- Store plain jobs: no keys, no gates. A = {ids, levels, bodies (blobs), whether this is a repetition}; each level: queue,
--- priority, and place and due of each job. Answers {now, for each: 1 stored, 0 its id was
--- there}.
+-- priority, the earliest due, and place and due of each job, dues as text (Redis takes no numbers, and Lua is slow at
+-- writing them). Answers {now, for each: 1 stored, 0 its id was there}.
 
 local to = moved_to()
 if to then return refusal(to) end
 
 local ids, levels, bodies, repeated = A[1], A[2], A[3], A[4]
 
--- The refs of those that are new, by place, with the index of ids written.
+-- The refs of those that are new, by place (false: its id is there), and how many; their ids are written.
 local function new_ones()
-    if #ids == 1 then -- the way of nearly all: a number that is given for nothing costs nothing
-        local ref = ref_of(new_refs(1))
-        local stored = redis.call('HSETNX', key('ids'), ids[1], ref) == 1
-        return {stored and ref or false}, stored and 1 or 0
-    end
     local found, refs, seen, indexed, n = each('HMGET', key('ids'), ids), {}, {}, {}, 0
     for place, id in ipairs(ids) do
         refs[place] = not found[place] and not seen[id]
         seen[id] = true
         if refs[place] then n = n + 1 end
     end
-    local number = n > 0 and new_refs(n)
+    local number, at = n > 0 and new_refs(n), 1
     for place, id in ipairs(ids) do
         if refs[place] then
-            refs[place], number = ref_of(number), number + 1
-            indexed[#indexed + 1], indexed[#indexed + 2] = id, refs[place]
+            local ref = ref_of(number)
+            refs[place], indexed[at], indexed[at + 1] = ref, id, ref
+            number, at = number + 1, at + 2
         end
     end
     each('HSET', key('ids'), indexed)
@@ -37,22 +33,25 @@ local answers = {}
 for place = 1, #ids do answers[place] = refs[place] and 1 or 0 end
 
 if n > 0 then
-    local written = {}
+    local written, at = {}, 1
     for place = 1, #ids do
-        local ref, at = refs[place], #written
-        if ref then written[at + 1], written[at + 2] = ref, ARGV[bodies[place]] end
+        local ref = refs[place]
+        if ref then
+            written[at], written[at + 1] = ref, ARGV[bodies[place]]
+            at = at + 2
+        end
     end
     each('HSET', key('jobs'), written)
     for _, one in ipairs(levels) do
-        local places, pairs_, earliest = one[3], {}, math.huge
+        local places, pairs_, last = one[4], {}, 1
         for i = 1, #places, 2 do
-            local ref, due, at = refs[places[i]], places[i + 1], #pairs_
+            local ref = refs[places[i]]
             if ref then
-                pairs_[at + 1], pairs_[at + 2] = due, ref
-                if due < earliest then earliest = due end
+                pairs_[last], pairs_[last + 1] = places[i + 1], ref
+                last = last + 2
             end
         end
-        if #pairs_ > 0 then index(one[1], one[2], pairs_, earliest) end
+        if last > 1 then index(one[1], one[2], pairs_, one[3]) end
     end
     wake_up()
 end
