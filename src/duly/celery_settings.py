@@ -33,7 +33,7 @@ _GROUPS = {
         "broker_failover_strategy broker_native_delayed_delivery_queue_type"
     ),
     _BACKEND: (
-        "result_backend result_backend_always_retry result_backend_base_sleep_between_retries_ms "
+        "result_backend_always_retry result_backend_base_sleep_between_retries_ms "
         "result_backend_max_retries result_backend_max_sleep_between_retries_ms result_backend_transport_options "
         "result_exchange result_exchange_type result_persistent result_cache_max cache_backend cache_backend_options "
         "database_url database_create_tables_at_setup database_engine_options database_short_lived_sessions "
@@ -59,7 +59,7 @@ _GROUPS = {
         "worker_eta_task_limit worker_detect_quorum_queues"
     ),
     _EVENTS: (
-        "worker_send_task_events task_send_sent_event event_exchange event_queue_durable event_queue_exclusive "
+        "task_send_sent_event event_exchange event_queue_durable event_queue_exclusive "
         "event_queue_expires event_queue_prefix event_queue_ttl"
     ),
     _PRIORITY: "task_queue_max_priority",
@@ -86,7 +86,6 @@ _GROUPS = {
 _REASONS = {name: reason for reason, names in _GROUPS.items() for name in names.split()} | {
     "beat_cron_starting_deadline": "each schedule says it for itself: deadline and catch_up",
     "enable_utc": "instants are UTC always; timezone says how a naive eta is read and schedules are computed",
-    "result_extended": "a job keeps its task, arguments, queue and worker beside the result always",
     "task_allow_error_cb_on_chord_header": "the errbacks of a chord are called when a member fails",
     "task_inherit_parent_priority": "a job has the priority of its task or of its call",
     "task_protocol": "a job is a row of the store, whose form is the store's business",
@@ -95,11 +94,9 @@ _REASONS = {name: reason for reason, names in _GROUPS.items() for name in names.
     "task_remote_tracebacks": "the worker's traceback comes with every exception, as a note",
     "task_store_eager_result": "a task that was run eagerly leaves nothing in the store",
     "task_store_errors_even_if_ignored": "errors are always kept",
-    "task_track_started": "the store always knows what runs",
     "worker_deduplicate_successful_tasks": "a job that has succeeded is in the store as such and does not run again",
     "worker_direct": "a worker that is to have a queue of its own is started with -Q",
     "worker_disable_rate_limits": "a task without rate_limit has none; duly control rate_limit TASK 0 takes one away",
-    "worker_enable_remote_control": "messages to workers go through the store and are always on",
     "worker_enable_soft_shutdown_on_idle": "a worker that stops has nothing in its hands that could be lost",
     "worker_pool_restarts": "duly worker --reload, or a restart: jobs survive it",
     "worker_soft_shutdown_timeout": "TERM finishes what runs, however long; a second TERM gives it back",

@@ -150,6 +150,15 @@ class Settings(MutableMapping[str, Any]):
     result_expires = Setting[float | None](86_400.0, checks.keeping)
     """Seconds for which succeeded and cancelled jobs are kept: one day. None (or 0, as Celery has it): for ever."""
 
+    result_backend = Setting[str | None](None, checks.maybe(checks.text))
+    """Where Celery's clients read the results of what they send: redis://, rediss:// or rpc://. None: nowhere."""
+
+    result_extended = Setting[bool](False, checks.flag)
+    """Write there, beside a result, what was called, how, where and by whom."""
+
+    task_track_started = Setting[bool](False, checks.flag)
+    """Write there that a job has started, too; the store knows it in any case."""
+
     failed_expires = Setting[float | None](30 * 86_400.0, checks.keeping)
     """Seconds for which failed and uncertain jobs are kept: 30 days. None or 0: for ever."""
 
@@ -185,6 +194,12 @@ class Settings(MutableMapping[str, Any]):
 
     worker_cancel_grace = Setting[float](10.0, checks.seconds())
     """Seconds a cancelled task has for cleaning up before it is killed."""
+
+    worker_enable_remote_control = Setting[bool](True, checks.flag)
+    """Whether a worker with a broker answers there to Celery's remote control, and sends Celery's events."""
+
+    worker_send_task_events = Setting[bool](False, checks.flag)
+    """Send events about jobs from the beginning, and not only when a monitor asks for them."""
 
     changed: Mapping[
         str, Any

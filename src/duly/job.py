@@ -151,6 +151,15 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     feed: Feed | None = None
 
 
+class Sender(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of a job that came in through a gateway: what is needed to answer whoever sent it, and to go on there."""
+
+    reply_to: str | None = None  # the queue on which an answer over AMQP is waited for
+    correlation_id: str | None = None
+    children: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # JSON of the results that follow, in Celery's form
+    embed: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # JSON of what follows it elsewhere (gateway.wire.Embed)
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Per-job overrides of the task's own settings, kept as JSON in ``Job.options``."""
 
@@ -161,6 +170,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     late_tolerance: float | None = None  # seconds
     sensitive: tuple[str | int, ...] = ()  # names and positions of arguments that are not shown to people
     place: Place | None = None  # of a job of a canvas
+    sender: Sender | None = None  # of a job that a gateway took in
 
 
 class Enqueued(msgspec.Struct, frozen=True):

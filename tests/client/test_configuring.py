@@ -62,7 +62,7 @@ def test_no_setting_of_dulys_is_said_to_have_no_effect() -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("broker_host", "not in a broker"), ("result_backend", "kept in the store"), ("task_acks_late", "has ended"),
+        ("broker_host", "not in a broker"), ("database_url", "kept in the store"), ("task_acks_late", "has ended"),
         ("CELERYD_PREFETCH_MULTIPLIER", "no number to choose"), ("visibility_timeout", "worker_lease"),
         ("broker_use_ssl", "not in a broker"), ("beat_scheduler", "schedules are in the store"),
     ],
@@ -183,7 +183,7 @@ def test_a_namespace(place: Path) -> None:
     app.config_from_object("settings", namespace="CELERY")
     conf = app.conf
     assert (conf.task_always_eager, conf.task_time_limit, conf.worker_concurrency) == (True, 1800, None)
-    assert conf.noted.keys() == {"result_backend", "beat_scheduler"}
+    assert conf.noted.keys() == {"beat_scheduler"}
     assert conf.sources["task_time_limit"].startswith("settings (")
 
 

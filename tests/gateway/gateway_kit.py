@@ -13,6 +13,7 @@ import pika
 from duly import Duly
 from duly.gateway.adopting import Adopter
 from duly.gateway.doors import Door, Taking
+from duly.gateway.following import Here
 from duly.gateway.wire import Message, encode
 from duly.job import Filter, JobView
 
@@ -45,7 +46,7 @@ def until(what: Callable[[], bool], why: str, patience: float = 30.0) -> None:
 @contextmanager
 def taking(app: Duly, door: Door, store: Any = None) -> Iterator[Taking]:
     """The door's loop, in a thread. ``store``: in place of the app's."""
-    loop, stop = Taking(door, store or app.store, Adopter(app, door.priority)), threading.Event()
+    loop, stop = Taking(door, store or app.store, Adopter(Here(app, (), False), door.priority)), threading.Event()
     thread = threading.Thread(target=loop.run, args=(stop,), daemon=True)
     thread.start()
     yield loop

@@ -18,6 +18,7 @@ from duly import Duly
 from duly.errors import StoreUnavailable
 from duly.gateway.adopting import Adopter
 from duly.gateway.amqp import AmqpDoor
+from duly.gateway.following import Here
 from duly.job import Enqueued, Gate, Job
 
 BASIC_ACK = b"\x00\x3c\x00\x50"
@@ -110,8 +111,8 @@ def test_what_comes_again_is_stored_once(app: Duly, shared_rabbitmq: RabbitServe
     taken = door.take(5)
     while len(taken) < 2:
         taken += door.take(5)
-    adopter = Adopter(app, door.priority)
-    app.store.enqueue([adopter.job(each.envelope, each.queue, app.now()) for each in taken])
+    adopter = Adopter(Here(app, (), False), door.priority)
+    app.store.enqueue([job for each in taken for job in adopter.adopted(each.envelope, each.queue, app.now()).jobs])
     door.give_back()
     with taking(app, AmqpDoor([shared_rabbitmq.url()], [queue])):
         until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")

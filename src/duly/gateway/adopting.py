@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from duly import builtin
-from duly.app import Duly
 from duly.call import MAX_INSTANT, check_length
 from duly.clock import MICROS
 from duly.codec import encode_value
@@ -23,6 +22,7 @@ from duly.errors import DecodeError
 from duly.failure import describe
 from duly.gateway import wire
 from duly.gateway.envelope import Envelope
+from duly.gateway.following import Adopted, Here, with_what_follows
 from duly.gateway.wire import Message
 from duly.job import MAX_PRIORITY, Flag, Job, Options, Place
 from duly.task import Task
@@ -51,19 +51,21 @@ class _Known(msgspec.Struct, frozen=True):
 class Adopter:
     """Makes jobs of one app's tasks; one for each door."""
 
-    def __init__(self, app: Duly, priority: Callable[[int], int]) -> None:
+    def __init__(self, here: Here, priority: Callable[[int], int]) -> None:
         """``priority``: duly's, of the broker's (which may be any number)."""
-        self._app = app
+        self._here = here
+        self._app = app = here.app
         self._priority = priority
         self._accept = app.conf.accept_content
         self._known: dict[str, _Known] = {}
 
-    def job(self, envelope: Envelope, queue: str, now: int) -> Job:
-        """The job of a message that came on ``queue``. ``now``: the store's clock. Raises nothing."""
+    def adopted(self, envelope: Envelope, queue: str, now: int) -> Adopted:
+        """What is stored for a message that came on ``queue``. ``now``: the store's clock. Raises nothing."""
         try:
-            return self._made(wire.decode(envelope, self._accept, self._app.zone), queue, now)
+            message = wire.decode(envelope, self._accept, self._app.zone)
+            return with_what_follows(self._here, message, self.job(message, queue, now))
         except Exception as exc:  # what is in a message anybody may have written
-            return self.unreadable(envelope, queue, now, exc)
+            return Adopted([self.unreadable(envelope, queue, now, exc)], [])
 
     def unreadable(self, envelope: Envelope, queue: str, now: int, exc: BaseException) -> Job:
         """What a message becomes that is no job."""
@@ -85,7 +87,8 @@ class Adopter:
             queue=queue,
         )
 
-    def _made(self, message: Message, queue: str, now: int) -> Job:
+    def job(self, message: Message, queue: str, now: int) -> Job:
+        """The job of a message, without what follows it. Raises DecodeError, TypeError and ValueError."""
         for what, text in (("id", message.id), ("task", message.task)):
             check_length(what, text)
         known = self._known.get(message.task) or self._look_up(message.task)

@@ -21,7 +21,7 @@ from duly.errors import DulyError, StoreError
 from duly.failure import describe
 from duly.gateway.adopting import Adopter
 from duly.gateway.envelope import Envelope
-from duly.job import Job
+from duly.gateway.following import Adopted
 from duly.store import Store
 
 log = logging.getLogger("duly.gateway")
@@ -102,19 +102,21 @@ class Taking:
         if not taken:
             return
         now = self._store.now()
-        jobs = [self._adopter.job(one.envelope, one.queue, now) for one in taken]
+        adopted = [self._adopter.adopted(one.envelope, one.queue, now) for one in taken]
         try:
-            self._store.enqueue(jobs)
+            self._store.enqueue(
+                [job for each in adopted for job in each.jobs], [gate for each in adopted for gate in each.gates]
+            )
         except StoreError:
             raise
         except Exception:  # one of them is what no store keeps
-            self._store_each(taken, jobs, now)
+            self._store_each(taken, adopted, now)
         self._door.done(taken)
 
-    def _store_each(self, taken: Sequence[Taken], jobs: Sequence[Job], now: int) -> None:
-        for one, job in zip(taken, jobs, strict=True):
+    def _store_each(self, taken: Sequence[Taken], adopted: Sequence[Adopted], now: int) -> None:
+        for one, each in zip(taken, adopted, strict=True):
             try:
-                self._store.enqueue([job])
+                self._store.enqueue(each.jobs, each.gates)
             except StoreError:
                 raise
             except Exception as exc:

@@ -5,8 +5,9 @@ A worker has a process for this beside its executors (``worker/gateways.py``); `
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from duly import store as stores
@@ -14,8 +15,18 @@ from duly.app import Duly
 from duly.config import did_you_mean
 from duly.errors import ConfigError
 from duly.gateway.adopting import Adopter
+from duly.gateway.answers import Answers
+from duly.gateway.backends import Backend, open_backend
+from duly.gateway.bus import open_bus
 from duly.gateway.doors import Door, Taking
+from duly.gateway.following import Here
+from duly.gateway.monitoring import Monitoring
+from duly.gateway.onward import Onward
+from duly.gateway.publishing import open_publisher
 from duly.passwords import hidden
+from duly.store import Store
+
+log = logging.getLogger("duly.gateway")
 
 AMQP = ("amqp", "amqps", "pyamqp")
 REDIS = ("redis", "rediss")
@@ -48,14 +59,26 @@ class Gateways:
     3. ``close``: the loops end, what was taken and not stored is given back.
     """
 
-    def __init__(self, app: Duly, queues: Sequence[str]) -> None:
-        """Raises ConfigError."""
+    def __init__(self, app: Duly, queues: Sequence[str], node: str | None = None) -> None:
+        """``node``: "name@host" of the worker that it belongs to. Raises ConfigError."""
         door = door_of(app, queues)
         self.name = door.name
         self._stop = threading.Event()
-        self._store = stores.open(app.store_url)
-        taking = Taking(door, self._store, Adopter(app, door.priority))
-        self._threads = [threading.Thread(target=taking.run, args=(self._stop,), name="taking", daemon=True)]
+        backend = _backend(app)
+        here = Here(app, frozenset(queues), backend is not None)
+        adopter = Adopter(here, door.priority)
+        self._stores = [stores.open(app.store_url) for _ in range(2)]  # one for each loop that uses it all the time
+        taking_store, answers_store = self._stores
+        loops: dict[str, Callable[[threading.Event], None]] = {
+            "taking": Taking(door, taking_store, adopter).run,
+            "answers": _answers(here, answers_store, adopter, backend, node).run,
+        }
+        if node is not None and app.conf.worker_enable_remote_control:
+            bus = open_bus(app.brokers, node, app.conf.broker_transport_options)
+            loops["monitoring"] = Monitoring(app, node, bus, app.clock, app.conf.worker_send_task_events).run
+        self._threads = [
+            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True) for name, loop in loops.items()
+        ]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -66,6 +89,25 @@ class Gateways:
         self._stop.set()
         for thread in self._threads:
             thread.join(patience)
+        for store in self._stores:
+            store.close()
+
+
+def _backend(app: Duly) -> Backend | None:
+    """Where answers are written; None if nobody reads them, or only where duly does not write."""
+    if app.conf.result_backend is None:
+        return None
+    try:
+        return open_backend(app.conf.result_backend, app.brokers[0], app.conf.result_expires)
+    except ConfigError as exc:
+        log.error("Celery's clients get no answers: %s", exc)
+        return None
+
+
+def _answers(here: Here, store: Store, adopter: Adopter, backend: Backend | None, node: str | None) -> Answers:
+    app = here.app
+    onward = Onward(here, store, adopter.job, open_publisher(app.brokers[0]).put, backend)
+    return Answers(store, node, backend, onward, app.conf.result_extended, app.conf.task_track_started)
 
 
 def _amqp(app: Duly, urls: Sequence[str], queues: Sequence[str]) -> Door:

@@ -36,6 +36,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
 
     load: Load
     queues: tuple[str, ...]
+    node: str  # "name@host" of the worker
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
     logs.configure(post.load.loglevel, post.load.logfile, post.load.label, post.load.logformat)
     os.chdir(post.load.workdir)
     try:
-        gateways = Gateways(load_app(post.load.app, post.load.store, post.load.overrides), post.queues)
+        gateways = Gateways(load_app(post.load.app, post.load.store, post.load.overrides), post.queues, post.node)
     except DulyError as exc:
         log.error("no gateway: %s", exc)
         return NEVER_AGAIN

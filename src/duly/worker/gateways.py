@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import subprocess
 import sys
 
@@ -90,8 +91,9 @@ class GatewayChild:
             start_new_session=True,
         )
         assert self._process.stdin is not None
+        post = Post(load=load, queues=queues, node=f"{self._label}@{socket.gethostname()}")
         with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
-            stdin.write(msgspec.json.encode(Post(load=load, queues=queues)) + b"\n")
+            stdin.write(msgspec.json.encode(post) + b"\n")
         self._serves, self._started_at = queues, now
         log.debug("gateways started, pid %d", self._process.pid)
 

@@ -1,0 +1,229 @@
+"""Going on with what follows a job and was not taken in with it: tasks of other workers, and the bodies of chords.
+
+Whoever answers for the end of a job calls :meth:`Onward.after` before the job counts as answered, so after a crash it
+is called again. What it calls has an id that is the same each time: our store keeps it once; a Celery worker, which
+knows no such thing, may get it twice, as it may from Celery.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from duly.errors import ConfigError
+from duly.gateway import celery_results, wire
+from duly.gateway.backends import Answer, Backend, RedisBackend
+from duly.gateway.celery_results import PROPAGATED, SUCCESS, Origin, Standing
+from duly.gateway.chords import Chords
+from duly.gateway.envelope import Envelope
+from duly.gateway.following import Adopted, Here, deterministic, with_what_follows
+from duly.gateway.wire import Embed, Message
+from duly.job import Job, JobView
+from duly.store import Store
+
+log = logging.getLogger("duly.gateway")
+
+Sig = Mapping[str, Any]
+Put = Callable[[str, Envelope], None]
+"""Puts a message on a queue of the broker, and returns when the broker has it."""
+
+_encode = msgspec.json.Encoder().encode
+_embed = msgspec.json.Decoder(Embed).decode
+
+
+class Onward:
+    """Calls what follows, here if its task is known and its queue served here, else through the broker."""
+
+    def __init__(
+        self, here: Here, store: Store, make: Callable[[Message, str, int], Job], put: Put, backend: Backend | None
+    ) -> None:
+        """``make``: the job of a message, as the gateway makes those that come in."""
+        self._here = here
+        self._store = store
+        self._make = make
+        self._put = put
+        self._backend = backend
+        self._chords = Chords(backend) if isinstance(backend, RedisBackend) else None
+
+    def after(self, job: JobView, standing: Standing, origin: Origin) -> None:
+        """The job has ended so. Raises BackendAway, StoreError, and what ``put`` raises."""
+        if origin.sender.embed is msgspec.UNSET:
+            return
+        embed = _embed(origin.sender.embed)
+        if standing.status == SUCCESS:
+            for i, sig in enumerate(embed.callbacks or []):
+                self._call(sig, [standing.result], job, origin, ("link", i))
+            if embed.chain:
+                self._call(embed.chain[-1], [standing.result], job, origin, ("chain",), embed.chain[:-1])
+        elif standing.status in PROPAGATED:
+            for sig in reversed(embed.chain or []):
+                self._fail(sig, job, standing)
+            for i, sig in enumerate(embed.errbacks or []):
+                self._call(sig, [msgspec.Raw(_encode(job.id))], job, origin, ("error", i))
+        if embed.chord is not None and origin.place.group is not None:
+            self._count(origin.place.group, job.id, origin.place.index, standing, embed.chord, job, origin)
+
+    # -- chords ----------------------------------------------------------------------------------
+
+    def _count(
+        self,
+        group: str,
+        task: str,
+        place: int | None,
+        standing: Standing,
+        body: Sig,
+        job: JobView,
+        origin: Origin,
+    ) -> None:
+        if self._chords is None:
+            log.error("job %s is in a chord, which Celery counts on Redis; result_backend names none", job.id)
+            return
+        complete = self._chords.part(group, task, place, standing)
+        if complete is None:
+            return
+        if complete.error is None and complete.results is not None:
+            self._call(body, [complete.results], job, origin, ("chord", group))
+        elif complete.error is not None:
+            self._fail(body, job, complete.error)
+            id = _id(body, group, "chord", group)
+            for i, sig in enumerate((body.get("options") or {}).get("link_error") or []):
+                self._call(sig, [msgspec.Raw(_encode(id))], job, origin, ("chord", group, i))
+        self._chords.finished(group, task)
+
+    def _fail(self, sig: Sig, job: JobView, standing: Standing) -> None:
+        """A signature that will never be called, and those that wait for its result."""
+        options, kind = sig.get("options") or {}, sig.get("subtask_type")
+        if (id := options.get("task_id")) is not None and self._backend is not None:
+            meta = celery_results.failure(standing.status, id, standing, job.id)
+            self._backend.publish([Answer(id, meta, options.get("reply_to"), id)])
+            chord, group = options.get("chord"), options.get("group_id")
+            if chord is not None and group is not None:
+                origin = celery_results.origin(job)
+                self._count(group, id, options.get("group_index"), standing, chord, job, origin)
+        if kind == "chord" and isinstance(body := (sig.get("kwargs") or {}).get("body"), Mapping):
+            self._fail(body, job, standing)
+        for one in (sig.get("kwargs") or {}).get("tasks") or [] if kind in ("group", "chain") else []:
+            self._fail(one, job, standing)
+        for one in reversed(options.get("chain") or []):
+            self._fail(one, job, standing)
+
+    # -- calling ---------------------------------------------------------------------------------
+
+    def _call(
+        self,
+        sig: Sig,
+        before: Sequence[msgspec.Raw],
+        job: JobView,
+        origin: Origin,
+        path: tuple[object, ...],
+        chain: Sequence[Sig] = (),
+    ) -> None:
+        """Call a signature with these arguments before its own; ``chain``: what follows it, the last first."""
+        options, parts, kind = dict(sig.get("options") or {}), sig.get("kwargs") or {}, sig.get("subtask_type")
+        rest = [*(options.pop("chain", None) or []), *chain]
+        if kind is None:
+            self._send(self._message(sig, options, before, job, origin, path, rest), options, job)
+        elif kind == "chain":
+            first, *later = parts["tasks"]
+            self._call(first, before, job, origin, (*path, 0), [*rest, *reversed(later)])
+        elif kind == "group" and not rest:
+            for i, one in enumerate(parts["tasks"]):
+                self._call(one, before, job, origin, (*path, i))
+        elif kind == "chord":
+            self._call_chord(sig, before, job, origin, path, rest)
+        else:
+            log.error("job %s is followed by a %s, which goes on nowhere: duly does not send one on", job.id, kind)
+
+    def _call_chord(
+        self,
+        sig: Sig,
+        before: Sequence[msgspec.Raw],
+        job: JobView,
+        origin: Origin,
+        path: tuple[object, ...],
+        rest: Sequence[Sig],
+    ) -> None:
+        parts = sig["kwargs"]
+        header = parts["header"]
+        members = header["kwargs"]["tasks"] if isinstance(header, Mapping) else header
+        body = {**parts["body"], "options": {**(parts["body"].get("options") or {})}}
+        if rest:
+            body["options"]["chain"] = [*rest, *(body["options"].get("chain") or [])]
+        if self._chords is None or any(one.get("subtask_type") is not None for one in members):
+            log.error("job %s is followed by a chord that duly cannot send on: %r", job.id, sig.get("task"))
+            return
+        group = deterministic(job.id, *path, "group")
+        self._chords.begin(group, len(members))
+        for i, one in enumerate(members):
+            more = {"chord": body, "group_id": group, "group_index": i}
+            member = {**one, "options": {**(one.get("options") or {}), **more}}
+            self._call(member, before, job, origin, (*path, i))
+
+    def _message(
+        self,
+        sig: Sig,
+        options: Mapping[str, Any],
+        before: Sequence[msgspec.Raw],
+        job: JobView,
+        origin: Origin,
+        path: tuple[object, ...],
+        chain: Sequence[Sig],
+    ) -> Message:
+        args = [*(() if sig.get("immutable") else before), *(sig.get("args") or ())]
+        embed = Embed(
+            callbacks=options.get("link") or None,
+            errbacks=options.get("link_error") or None,
+            chain=[dict(one) for one in chain] or None,
+            chord=options.get("chord"),
+        )
+        now = self._store.now()
+        countdown, expires = options.get("countdown"), options.get("expires")
+        return Message(
+            id=_id(sig, job.id, *path),
+            task=sig["task"],
+            args=_encode([args, sig.get("kwargs") or {}]),
+            embed=embed,
+            eta=None if countdown is None else now + round(float(countdown) * 1e6),
+            expires=now + round(expires * 1e6) if isinstance(expires, int | float) else None,
+            root_id=origin.place.root or job.id,
+            parent_id=job.id,
+            group=options.get("group_id"),
+            group_index=options.get("group_index"),
+            origin=f"duly@{job.worker}",
+            ignore_result=bool(options.get("ignore_result")),
+            reply_to=options.get("reply_to") or origin.sender.reply_to,
+            priority=options.get("priority"),
+            headers=options.get("headers") or {},
+        )
+
+    def _send(self, message: Message, options: Mapping[str, Any], job: JobView) -> None:
+        app = self._here.app
+        queue = self._queue(message, options, job)
+        if app.known(message.task) is not None and queue in self._here.queues:
+            adopted: Adopted = with_what_follows(self._here, message, self._make(message, queue, self._store.now()))
+            self._store.enqueue(adopted.jobs, adopted.gates)
+        else:
+            self._put(queue, wire.encode(message))
+
+    def _queue(self, message: Message, options: Mapping[str, Any], job: JobView) -> str:
+        """Where it goes: as it says, else as the routes say, else as its task says; a task that nobody here knows,
+        where the one before it came from."""
+        routing, task = self._here.app.routing, self._here.app.known(message.task)
+        try:
+            said = routing.destination(options)
+            if said is not None:
+                return said
+            route = routing.route(message.task)
+            if route is not None and (queue := routing.destination(route.options)) is not None:
+                return queue
+        except (TypeError, ValueError) as exc:
+            raise ConfigError(f"job {job.id}: where {message.task} goes cannot be told: {exc}") from None
+        return job.queue if task is None else task.defaults().queue
+
+
+def _id(sig: Sig, *path: object) -> str:
+    said = (sig.get("options") or {}).get("task_id")
+    return str(said) if said else deterministic(*path)
