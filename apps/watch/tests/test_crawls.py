@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -203,6 +204,39 @@ def test_a_site_that_moved_is_followed_and_said(sites: Sites, feed: Crawler) -> 
     outcome = feed()
     assert (outcome.state, outcome.new) == ("fine", 1)
     assert outcome.problem == f"it has moved for good, to {sites.url}/news/feed: change its address"
+
+
+def test_a_feed_that_gives_all_its_posts_new_ids_is_no_flood(sites: Sites, feed: Crawler) -> None:
+    sites.pages["/feed"] = Reply(rss(*range(20, 0, -1)))
+    feed()
+    sites.pages["/feed"] = Reply(rss(*range(21, 0, -1), base="https://new.example").replace("<guid>g", "<guid>other"))
+    assert feed().new == 1
+    assert told() == ["Post 21"]
+    assert set(Post.objects.values_list("key", flat=True)) == {f"other{n}" for n in range(1, 22)}
+    assert feed().new == 0
+
+
+def test_what_breaks_in_a_crawl_is_on_the_site_too(
+    sites: Sites, feed: Crawler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watch.crawling.feeds.read", lambda answer: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        feed()
+    assert (feed.site.state, feed.site.problem) == ("failing", "the crawl broke: ZeroDivisionError: division by zero")
+
+
+def test_a_spider_of_scrapys(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    sites.pages |= {"/list": Reply(listing(2, 1)), "/list2": Reply(listing(1))}
+    offers = Crawler(sites, "/list", kind="scrapy", spider={"spider": "sites.spiders:Offers"})
+    assert (offers().new, told()) == (2, [])
+    sites.pages["/list"] = Reply(listing(3, 2, following="/list2"))
+    outcome = offers()
+    assert (outcome.state, outcome.found, outcome.new) == ("fine", 3, 1)
+    assert told() == ["Offer number 3"]
+    sites.pages["/list"] = Reply("<html></html>")
+    assert offers().problem == "sites.spiders:Offers finds nothing; the last time it found 3 posts"
+    assert offers.site.state == "changed"
 
 
 def test_wrong_selectors_are_a_problem_of_the_site(sites: Sites) -> None:

@@ -65,6 +65,12 @@ class SiteAdmin(admin.ModelAdmin):
     readonly_fields = ("state", "problem", "crawled_at", "found", "failures", "not_before", "first_crawl_done")
     actions = ("crawl_now",)
 
+    def save_model(self, request: HttpRequest, obj: Site, form: Any, change: bool) -> None:
+        """What is read otherwise is read anew, though the site says that it has not changed."""
+        if {"url", "kind", "spider"} & set(form.changed_data):
+            obj.etag = obj.last_modified = ""
+        super().save_model(request, obj, form, change)
+
     @admin.action(description="Crawl the selected sites now", permissions=["change"])
     def crawl_now(self, request: HttpRequest, sites: QuerySet[Site]) -> None:
         active = [site for site in sites if site.active]

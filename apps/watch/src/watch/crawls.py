@@ -19,7 +19,7 @@ from watch.crawling.fetching import Fetcher, agent
 from watch.crawling.reading import Reading, read_feed, read_pages
 from watch.crawling.robots import Robots
 from watch.errors import CrawlFailed, LayoutChanged, SpiderError, WatchError
-from watch.finding import Recorded, record
+from watch.finding import Recorded, record, rekey
 from watch.found import Found
 from watch.models import Post, Site
 
@@ -65,6 +65,9 @@ def crawl(id: int, fetch: Fetcher, now: datetime | None = None) -> Outcome:
         outcome = _changed(site, str(error), now)
     except (CrawlFailed, SpiderError) as error:
         outcome = _failed(site, error, now)
+    except Exception as error:  # a defect, or something that no site has sent yet: the job fails, with its traceback
+        _failed(site, WatchError(f"the crawl broke: {type(error).__name__}: {error}"[:500]), now)
+        raise
     if outcome.state != site.state or (outcome.problem and outcome.problem != site.problem):
         level = logging.INFO if outcome.state == FINE else logging.WARNING
         log.log(level, "site %s is %s%s", site.name, outcome.state, outcome.problem and f": {outcome.problem}")
@@ -80,6 +83,7 @@ def _read(site: Site, fetch: Fetcher, now: datetime) -> Outcome:
         return _fine(site, Recorded(), site.found, now, unchanged=True)
     if not reading.posts and site.found:
         raise LayoutChanged(f"nothing is there any more; the last time there were {site.found} posts")
+    rekey(site, reading.posts)
     recorded = record(site, reading.posts)
     notice = f"it has moved for good, to {reading.moved_to}: change its address" if reading.moved_to else ""
     found = len(reading.posts)

@@ -165,7 +165,8 @@ def _take(data: Data, name: str) -> Taken:
 def _take_site(data: SiteData, name: str) -> bool:
     row = Site.objects.filter(url=data.url).first() or Site()
     created = row.pk is None
-    _save(row, msgspec.structs.asdict(data), f"{name}: site {data.name!r}")
+    anew = {"etag": "", "last_modified": ""}  # what is read otherwise is read anew
+    _save(row, msgspec.structs.asdict(data) | anew, f"{name}: site {data.name!r}")
     return created
 
 

@@ -54,6 +54,27 @@ def record(site: Site, found: Iterable[Found]) -> Recorded:
     return recorded
 
 
+def rekey(site: Site, found: Sequence[Found]) -> int:
+    """How many posts have got the keys that their site has given them anew.
+
+    A site that moves, or changes its software, may give all its posts other ids or addresses. When none of them is
+    known by its key, those that read the same as known ones are those, and are no news.
+    """
+    if not found or Post.objects.filter(site=site, key__in=[one.key for one in found]).exists():
+        return 0
+    with transaction.atomic():
+        same = {
+            post.digest: post for post in Post.objects.filter(site=site, digest__in=[one.digest for one in found])
+        }
+        changed = []
+        for one in found:
+            if (post := same.pop(one.digest, None)) is not None:
+                post.key, post.url = one.key, one.url
+                changed.append(post)
+        Post.objects.bulk_update(changed, ["key", "url"])
+    return len(changed)
+
+
 def _record(site: Site, batch: Sequence[Found]) -> Recorded:
     with transaction.atomic():
         known = {post.key: post for post in Post.objects.filter(site=site, key__in=[one.key for one in batch])}

@@ -13,7 +13,6 @@ from types import FrameType
 import click
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
 from waitress.server import create_server
 
 from duly.contrib.django import app
@@ -35,7 +34,6 @@ _PR_SET_PDEATHSIG = 1
 @click.option("-l", "--loglevel", default="INFO", metavar="LEVEL", help="DEBUG to ERROR. [default: INFO]")
 def run(crawls: int, notifiers: int, listen: str, no_pages: bool, loglevel: str) -> None:
     """Run it until TERM or Ctrl-C: a worker that crawls and notifies at their times, and the pages."""
-    call_command("migrate", verbosity=0)
     listener = None if no_pages else _listener(listen)
     planning.keep_in_step(app)
     worker = subprocess.Popen(_command(crawls, notifiers, loglevel), start_new_session=True, preexec_fn=_end_with_me)
