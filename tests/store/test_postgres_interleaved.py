@@ -12,8 +12,11 @@ from postgres_kit import MINUTE, new_schema, worker
 from tests.servers.postgres import PostgresServer
 
 import duly.store
-from duly.job import Advance, Filter, Job, Limit, Schedule, new_id
+from duly.errors import ConfigError
+from duly.job import Advance, Filter, Gate, Job, Kind, Limit, Outcome, Schedule, State, new_id
 from duly.store import Store
+from duly.store.postgres.sql import Session, Statements
+from duly.store.sql import managing, storing
 
 
 class Place:
@@ -25,12 +28,17 @@ class Place:
         self.url = server.url(schema=self.schema)
         self.store: Store = duly.store.open(self.url)
 
-    def meanwhile(self, call: Callable[[], object], *statements: str) -> None:
-        """``call``, begun in the middle of a transaction of ``statements``: it goes by, or waits for its end."""
+    def meanwhile(
+        self, call: Callable[[], object], *statements: str, work: Callable[[Session], object] | None = None
+    ) -> None:
+        """``call``, begun in the middle of a transaction of ``statements`` or ``work``: it goes by, or waits for its
+        end."""
         calling = threading.Thread(target=call)
         with psycopg.connect(self.conninfo) as other, psycopg.connect(self.conninfo, autocommit=True) as watch:
             for statement in statements:
                 other.execute(statement)
+            if work is not None:
+                work(Session(other, Statements(self.schema)))
             calling.start()
             end = time.monotonic() + 30
             waits = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
@@ -76,3 +84,52 @@ def test_a_slot_that_a_dead_worker_frees_while_a_job_is_parked_for_it_is_used_at
     )
     place.meanwhile(lambda: store.rescue(3, [dead], lapsed=False), *park)
     assert len(store.exchange(living, 0, [], 5, ["default"]).leases) == 1
+
+
+def opened_gate(store: Store) -> str:
+    """A gate whose only member has succeeded, and at which nothing was held yet; gives the member's id."""
+    now, member = store.now(), new_id()
+    store.enqueue([Job(id=member, task="t", due=now, gates=(("g", 0),))], [Gate("g", 1)])
+    holder = worker(store)
+    (lease,) = store.exchange(holder, 0, [], 1, ["default"]).leases
+    store.exchange(holder, 0, [Outcome(lease, Kind.SUCCEEDED, now, now, b"1")], 0, [])
+    return member
+
+
+def test_a_member_that_is_forgotten_while_its_follower_is_stored_stays(place: Place) -> None:
+    store = place.store
+    member = opened_gate(store)
+    follower = Job(id=new_id(), task="t", due=store.now(), after="g")
+    forgotten: list[int] = []
+    place.meanwhile(
+        lambda: forgotten.append(store.forget([member])),
+        work=lambda db: storing.enqueue(db, [follower], [], store.now()),
+    )
+    assert forgotten == [0]
+    assert store.gates(["g"]) != [None]
+    (view,) = store.jobs(Filter(ids=(follower.id,))).jobs
+    assert (view.state, view.held) == (State.WAITING, False)
+    assert [one.id for one in store.members("g")] == [member], "the follower has its argument"
+
+
+@pytest.mark.parametrize("how", ["forget", "prune"])
+def test_a_follower_that_is_stored_while_its_gate_goes_is_refused(place: Place, how: str) -> None:
+    store = place.store
+    member = opened_gate(store)
+    follower = Job(id=new_id(), task="t", due=store.now(), after="g")
+    refused: list[ConfigError] = []
+
+    def follow() -> None:
+        try:
+            store.enqueue([follower])
+        except ConfigError as error:
+            refused.append(error)
+
+    later = store.now() + MINUTE
+    gone = {
+        "forget": lambda db: managing.forget(db, [member], later),
+        "prune": lambda db: managing.prune(db, later, later, 10),
+    }
+    place.meanwhile(follow, work=gone[how])
+    assert "no such gate" in str(refused)
+    assert store.jobs(Filter()).jobs == []

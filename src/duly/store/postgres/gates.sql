@@ -16,11 +16,15 @@ INSERT INTO duly.gates (id, size, missing, finished) VALUES (?, ?, ?, ?) ON CONF
 INSERT INTO duly.members (gate, idx, job) SELECT ?, ?::integer, seq FROM duly.jobs WHERE id = ?
 
 -- :name unknown_gates
-SELECT named FROM unnest(?::text[]) named WHERE NOT EXISTS (SELECT FROM duly.gates WHERE id = named)
+-- Those that are known stay until this transaction ends: who would delete one waits, and looks again.
+WITH known AS MATERIALIZED (
+    SELECT id FROM duly.gates WHERE id = ANY (:named::text[]) ORDER BY id FOR KEY SHARE
+)
+SELECT named FROM unnest(:named::text[]) named WHERE NOT EXISTS (SELECT FROM known WHERE id = named)
 
 -- :name closed_gates
 WITH locked AS MATERIALIZED (
-    SELECT id, failed, missing FROM duly.gates WHERE id = ANY (?::text[]) ORDER BY id FOR UPDATE
+    SELECT id, failed, missing FROM duly.gates WHERE id = ANY (?::text[]) ORDER BY id FOR NO KEY UPDATE
 )
 SELECT id, failed FROM locked WHERE missing = 0
 
@@ -127,8 +131,12 @@ WHERE seq = ANY (?::bigint[]) AND (flags & 64 = 0 OR NOT EXISTS (
 ))
 
 -- :name gates_of_jobs
-SELECT gate FROM duly.members WHERE job = ANY (:jobs::bigint[])
-UNION SELECT after FROM duly.jobs WHERE seq = ANY (:jobs::bigint[]) AND after IS NOT NULL
+-- Locked, since they may go.
+SELECT id FROM duly.gates WHERE id IN (
+    SELECT gate FROM duly.members WHERE job = ANY (:jobs::bigint[])
+    UNION SELECT after FROM duly.jobs WHERE seq = ANY (:jobs::bigint[]) AND after IS NOT NULL
+)
+ORDER BY id FOR UPDATE
 
 -- :name delete_members
 DELETE FROM duly.members WHERE job = ANY (?::bigint[])

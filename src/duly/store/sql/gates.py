@@ -55,7 +55,7 @@ def attach(db: Db, jobs: Sequence[Job], stored: Sequence[Enqueued], gates: Seque
 
 
 def _check(db: Db, named: Iterable[str]) -> None:
-    unknown = db.run("unknown_gates", (db.array(named),)).fetchone()
+    unknown = db.run("unknown_gates", {"named": db.array(named)}).fetchone()
     if unknown:
         raise ConfigError(f"gate {unknown[0]!r}: no such gate; store it with, or before, the jobs that name it")
 

@@ -8,7 +8,7 @@ from duly.clock import MICROS
 from duly.job import Answer, Change, Filter, State, Verdict
 from duly.store.sql import gates
 from duly.store.sql.db import Db
-from duly.store.sql.deleting import delete, unneeded
+from duly.store.sql.deleting import delete_unneeded
 from duly.store.sql.filters import where
 from duly.store.sql.gates import Closed
 from duly.store.sql.rows import error
@@ -65,7 +65,7 @@ def _has_ended(db: Db, seq: int, state: int) -> bool:
 
 def forget(db: Db, ids: Sequence[str], now: int) -> int:
     picked = _pick(db, Filter(ids=tuple(ids)), now)
-    return delete(db, unneeded(db, [seq for seq, _, state in picked if State(state).final]))
+    return delete_unneeded(db, [seq for seq, _, state in picked if State(state).final])
 
 
 def prune(db: Db, before: int, failed_before: int, limit: int) -> int:
@@ -81,7 +81,7 @@ def prune(db: Db, before: int, failed_before: int, limit: int) -> int:
     db.run("idle_lanes", (before,))
     db.run("delete_actions", (failed_before,))
     db.run("delete_rollups", (failed_before // (60 * MICROS),))
-    return delete(db, old)
+    return delete_unneeded(db, old)
 
 
 def _pick(db: Db, which: Filter, now: int) -> list[Picked]:

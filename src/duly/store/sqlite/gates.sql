@@ -26,7 +26,7 @@ INSERT INTO gates (id, size, left, finished) VALUES (?, ?, ?, ?) ON CONFLICT DO 
 INSERT INTO members (gate, idx, job) SELECT ?, ?, seq FROM jobs WHERE id = ?
 
 -- :name unknown_gates
-SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM gates)
+SELECT value FROM json_each(:named) WHERE value NOT IN (SELECT id FROM gates)
 
 -- :name closed_gates
 SELECT gates.id, failed FROM json_each(?) JOIN gates ON gates.id = value WHERE left = 0
