@@ -30,7 +30,7 @@ def tell(subscriber: str) -> None:
 
 
 def _subscriber(name: str) -> Subscriber:
-    found = list(Subscriber.objects.filter(name=name)[:2])
+    found: list[Subscriber] = list(Subscriber.objects.filter(name=name)[:2])
     if len(found) == 1:
         return found[0]
     if found:

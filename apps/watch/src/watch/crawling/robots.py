@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -34,18 +35,22 @@ class Rules:
 
 
 class Robots:
-    """The rules of the hosts that were asked lately."""
+    """The rules of the hosts that were asked lately. Used by the crawls of all threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, Rules]] = OrderedDict()
 
     def rules(self, url: str, ask: Callable[[str], Answer]) -> Rules:
         """The rules of an address's host. Raises CrawlFailed while it does not say them: nothing is allowed then."""
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(url)).lower()
-        until, rules = self._known.get(origin, (0.0, Rules()))
-        if until <= self._clock():
-            rules = _read(f"{origin}/robots.txt", ask)
+        with self._lock:
+            known = self._known.get(origin)
+        if known is not None and known[0] > self._clock():
+            return known[1]
+        rules = _read(f"{origin}/robots.txt", ask)
+        with self._lock:
             self._known[origin] = (self._clock() + KEPT, rules)
             self._known.move_to_end(origin)
             while len(self._known) > MAX_HOSTS:
