@@ -65,7 +65,7 @@ def test_chaos(tmp_path: Path) -> None:
 
 def test_told_within_two_seconds_while_crawls_go_on(tmp_path: Path) -> None:
     """One worker for all, with a slot that is kept for ``notify``; the others crawl sites that take their time."""
-    with installed(tmp_path, 5) as (installation, google), contextlib.closing(SlowSites(20)) as sites:
+    with installed(tmp_path, 5) as (installation, google), contextlib.closing(SlowSites(55)) as sites:
         installation.worker("-Q", "notify=4,crawl=1", "-c", "3", "--reserve", "notify=1")
         installation.ask("sites", *sites.urls(8))
         eventually(lambda: sites.at_once == 2)

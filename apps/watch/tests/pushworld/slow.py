@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -12,7 +11,7 @@ class SlowSites:
 
     def __init__(self, seconds: float) -> None:
         self.at_once = 0
-        self.most_at_once = 0
+        self._released = threading.Event()
         lock = threading.Lock()
         owner = self
 
@@ -23,8 +22,7 @@ class SlowSites:
                     return
                 with lock:
                     owner.at_once += 1
-                    owner.most_at_once = max(owner.most_at_once, owner.at_once)
-                time.sleep(seconds)
+                owner._released.wait(seconds)
                 with lock:
                     owner.at_once -= 1
                 body = b"<rss version='2.0'><channel></channel></rss>"
@@ -50,5 +48,7 @@ class SlowSites:
         return [f"http://127.0.0.{number}:{self._port}/feed" for number in range(2, count + 2)]
 
     def close(self) -> None:
+        """All of them answer now, and never again."""
+        self._released.set()
         self._server.shutdown()
         self._server.server_close()
