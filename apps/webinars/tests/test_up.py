@@ -13,9 +13,12 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
+from tests.servers.celery import celery_python
+from tests.servers.rabbitmq import RabbitServer
 from webinar_site.server import Site
 from written import calendar
 
+from duly.job import Filter
 from webinars.service import Service
 from webinars.settings import load
 
@@ -142,6 +145,48 @@ def test_killed_in_the_middle_it_comes_back_and_there_is_one_report(machine: Mac
         assert all(secret not in str(seen.args) for seen in service.app.jobs().jobs)
     assert "Night talk" in machine.run("report")
     assert "attended by machine" in machine.run("report", "night talk")
+
+
+INVITE = """
+import sys
+from datetime import UTC, datetime
+from celery import Celery
+
+app = Celery(broker=sys.argv[1])
+asked = {"link": sys.argv[2], "title": "By message", "start": datetime.now(UTC), "length": "30m"}
+for _ in range(2):
+    app.send_task("webinars.invite", kwargs=asked, queue="desk")
+app.send_task("webinars.invite", kwargs={"link": "ftp://x.example"}, queue="desk")
+"""
+
+
+@pytest.fixture
+def rabbitmq(tmp_path: Path) -> Iterator[RabbitServer]:
+    with RabbitServer(tmp_path / "rabbitmq") as server:
+        yield server
+
+
+@pytest.mark.timeout(300)
+def test_an_invitation_that_comes_through_rabbitmq(machine: Machine, site: Site, rabbitmq: RabbitServer) -> None:
+    site.phase["message"] = "live"
+    machine.file.write_text(f'broker = "secret:broker"\n{machine.file.read_text()}')
+    machine.run("secret", "set", "broker", give=rabbitmq.url() + "\n")
+    service = machine.service()
+    machine.up()
+    link = f"{site.url}/room/message?with=consent"
+    subprocess.run([celery_python(), "-c", INVITE, service.vault.get("broker"), link], check=True, timeout=60)
+    wait(lambda: "playing" in site.what("message"), lambda: machine.log)
+    invited = Filter(task="webinars.invite", states=("succeeded",))
+    wait(lambda: len(service.app.jobs(invited).jobs) == 2, lambda: machine.log)
+    [planned] = service.ledger.plan().values()
+    assert planned.event.title == "By message"
+    wait(lambda: any(visit.joined for visit in service.ledger.visits(planned)), lambda: machine.log)
+    site.phase["message"] = "ended"
+    wait(lambda: service.ledger.report(planned.folder), lambda: machine.log)
+    report = service.ledger.report(planned.folder)
+    assert report is not None
+    assert (report.outcome, report.attempts) in (("attended", 1), ("attended in part", 1)), report
+    assert "is no address of a page" in machine.log
 
 
 def test_up_reads_the_calendars_and_leaves_at_once_when_told(machine: Machine) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -99,6 +99,10 @@ class Service:
         )
         def tell(title: str, body: str) -> None:
             notify.send([self.vault.resolve(url) for url in self.settings.notify.urls], title, body)
+
+        @app.task(name="webinars.invite", queue=DESK, sensitive=("link",))
+        def invite(link: str, title: str = "", start: datetime | None = None, length: str = "2h") -> str:
+            return self._invited(link, title, start, length)
 
         @app.periodic(timedelta(days=1))
         @app.task(name="webinars.tidy", queue=DESK)
@@ -219,24 +223,51 @@ class Service:
 
     def attend_now(self, link: str, title: str, length: timedelta) -> tuple[Planned, str]:
         """Plan a webinar that begins now, outside of all calendars; gives it and the id of its job."""
-        now = self.now()
+        return self._plan_one(link, title, self.now(), length)
+
+    def _plan_one(self, link: str, title: str, start: datetime, length: timedelta) -> tuple[Planned, str]:
+        """One webinar of no calendar. Asked again for the same link and start, it is the same one."""
         event = Event(
             calendar=hourly.NOW,
-            uid=digest(link, now.isoformat()),
+            uid=digest(link, start.isoformat()),
             title=title,
-            start=now,
-            end=now + length,
+            start=start,
+            end=start + length,
             links=(link,),
         )
         line = plan.Line(event, True, "you asked for it", link, links.room(link))
-        entry = hourly.planned(line)
         with self.ledger.changing() as noted:
-            noted[event.id] = entry
-        job = self.attend.apply_async(hourly.arguments(entry), priority=9)
+            entry = noted.setdefault(event.id, hourly.planned(line))
+        if entry.job:
+            return entry, entry.job
+        lead, grace = self.settings.times.of("lead"), self.settings.times.of("grace")
+        due = max(start - lead, self.now())
+        job = self.attend.apply_async(hourly.arguments(entry), priority=9, eta=due, key=event.id)
+        self.report.apply_async((event.id,), eta=event.end + grace, key=event.id + hourly.REPORT)
         with self.ledger.changing() as noted:
             noted[event.id] = entry = msgspec.structs.replace(entry, job=job.id)
-        self.report.apply_async((event.id,), eta=event.end + self.settings.times.of("grace"))
         return entry, job.id
+
+    # -- from elsewhere --------------------------------------------------------------------------
+
+    def open_door(self) -> None:
+        """Let the workers of this process take in what comes from the settings' broker. Raises SettingsError."""
+        if self.settings.broker is not None:
+            self.app.conf.broker_url = self.vault.resolve(self.settings.broker)
+
+    def _invited(self, link: str, title: str, start: datetime | None, length: str) -> str:
+        if not link.startswith(("https://", "http://")):
+            raise WebinarsError(f"{links.redacted(link)!r} is no address of a page; it begins with https://")
+        try:
+            stay = span(length)
+        except ValueError as error:
+            raise WebinarsError(f"length: {error}") from None
+        begins = self.now() if start is None else start
+        begins = begins.replace(tzinfo=begins.tzinfo or self.settings.zone).astimezone(UTC)
+        if begins + stay <= self.now():
+            raise WebinarsError(f"it was over at {local(begins + stay, self.settings.zone)}, before it was asked for")
+        planned, _ = self._plan_one(link, title or links.host_of(link), begins, stay)
+        return planned.event.id
 
     def read_soon(self) -> None:
         """Read the calendars as soon as a worker can; once, however often it is asked."""

@@ -146,6 +146,7 @@ class Settings(Part, frozen=True, forbid_unknown_fields=True):
     timezone: str = "UTC"  # of times on screens, and of events without a zone
     folder: Text = None  # where everything is kept
     keep: str = "90d"  # reports, screenshots and recordings
+    broker: Text = None  # a RabbitMQ or Redis through which Celery clients send invitations; may be a secret
     calendars: tuple[Calendar, ...] = ()
     times: Times = Times()
     rules: Rules = Rules()

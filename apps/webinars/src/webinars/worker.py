@@ -9,4 +9,5 @@ from webinars.service import Service
 from webinars.settings import load, path
 
 service = Service(load(path()))
+service.open_door()
 app = service.app
