@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from sites.server import Reply, Sites, listing, rss
 
+from duly import StoreUnavailable
 from duly.contrib.django import app
 from watch import planning
 from watch.cli import main
@@ -96,6 +97,20 @@ def test_what_was_not_planned_is_put_right(watch: Said) -> None:
     assert planning.keep_in_step(app) == 1
     names = [one.name for one in app.schedules.list() if one.name.startswith(planning.PREFIX)]
     assert names == [planning.name_of(site.pk)]
+
+
+def test_a_store_that_does_not_answer_costs_nobody_a_site(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise StoreUnavailable("the store is down")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(planning, "plan", down)
+        site = Site.objects.create(name="Fine", url="https://a.example/")
+    assert "site Fine: its schedule follows within an hour, or at the next start: the store is down" in caplog.text
+    planning.keep_in_step(app)
+    assert app.schedules.get(planning.name_of(site.pk))
 
 
 def test_export_and_import(watch: Said, tmp_path: Path) -> None:

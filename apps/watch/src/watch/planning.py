@@ -6,13 +6,15 @@ between, or the store not answer, the hourly look (``tasks.py``) puts it right.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
-from duly import Duly
+from duly import Duly, DulyError
 from duly.contrib.django import app
 from duly.schedules import every
 from watch.crawling.fetching import host_of
@@ -39,14 +41,29 @@ def _saved(instance: Site, created: bool, raw: bool = False, **_: Any) -> None:
 
 
 def _after_save(site: Site, created: bool) -> None:
-    plan(app, site)
-    if created and site.active:
-        crawl_soon(app, site)
+    with _forgiven(site):
+        plan(app, site)
+        if created and site.active:
+            crawl_soon(app, site)
 
 
 def _deleted(instance: Site, **_: Any) -> None:
     name = name_of(instance.pk)  # which the deletion takes from the instance
-    transaction.on_commit(lambda: _remove(app, name), robust=True)
+
+    def after() -> None:
+        with _forgiven(instance):
+            _remove(app, name)
+
+    transaction.on_commit(after, robust=True)
+
+
+@contextlib.contextmanager
+def _forgiven(site: Site) -> Iterator[None]:
+    """The row is committed, so a store that does not answer is told and not raised."""
+    try:
+        yield
+    except DulyError as error:
+        log.warning("site %s: its schedule follows within an hour, or at the next start: %s", site.name, error)
 
 
 def plan(duly: Duly, site: Site) -> None:

@@ -9,27 +9,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
+from installation import eventually
 
 from pushworld.google import Google
 
 TESTS = Path(__file__).parents[1]
-PATIENCE = 60.0  # seconds
-T = TypeVar("T")
-
-
-def eventually(what: Callable[[], T], patience: float = PATIENCE) -> T:
-    """Wait until ``what`` gives something true, and give that."""
-    end = time.monotonic() + patience
-    while not (found := what()):
-        assert time.monotonic() < end, f"did not happen within {patience} s"
-        time.sleep(0.02)
-    return found
 
 
 class Installation:
