@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from chaos_checker import CLOCK, SERVER_CLOCK
 from chaos_log import Log
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for who runs chaos_run.py itself
@@ -43,6 +44,7 @@ class Place(Protocol):
 
     url: str  # for workers and producers
     sure_url: str  # for the demon and the checker: nothing is between
+    clock: int  # µs that its clock, as a worker knows it, may differ from the host's
 
     def deeds(self, rng: random.Random) -> Deeds: ...
 
@@ -58,6 +60,7 @@ class FilePlace:
 
     def __init__(self, folder: Path, log: Log, log_file: Path) -> None:
         self.path = folder / "jobs.db"
+        self.clock = CLOCK
         self.url = f"sqlite:///{self.path}"
         self.sure_url = self.url + "?timeout=0.5"
         self._log = log
@@ -97,6 +100,7 @@ class ServerPlace:
 
     def __init__(self, server: Server, url: str, sure_url: str, log: Log) -> None:
         """``url``: the store's, with {port} for the proxy's port."""
+        self.clock = SERVER_CLOCK
         self.server = server.start()
         self.proxy = Proxy(server.port).start()
         self.url = url.format(port=self.proxy.port)

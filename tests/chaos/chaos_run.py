@@ -34,6 +34,10 @@ HERE = Path(__file__).parent
 POOLS = ("process", "thread", "async")
 MANNERS = ("threads", "bulk", "loop")
 _PATH = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+ENOUGH = 120
+"""Jobs that have to succeed before a run has put anything to the test."""
+
+_LONGER = 4  # times as long as asked for, at most, until there were so many
 LIVE = ("scheduled", "held", "queued", "retrying", "running")
 
 
@@ -70,7 +74,7 @@ def _is_executor(process: psutil.Process) -> bool:
 class Run:
     """One run.
 
-    1. ``play``: the demon rages for some seconds, then all is healed and the backlog is worked off.
+    1. ``play``: the demon rages for some seconds, a few times as long where ENOUGH jobs take longer, then all is healed and the backlog is worked off.
     2. ``check`` reads the log and the store.
     3. ``close`` ends what is left, and removes the folder if asked to.
     """
@@ -97,14 +101,18 @@ class Run:
         self.store.counts()  # makes the file
         demon = Demon(self, self.rng)
         self.staff()
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        begin = time.monotonic()
+        while (raged := time.monotonic() - begin) < seconds or (raged < _LONGER * seconds and self._is_short()):
             demon.act()
             self.staff()
         demon.heal()
         self._end_producers()
         self._drain(60)
         self._end_workers(30)
+
+    def _is_short(self) -> bool:
+        """Hardly anything has happened yet."""
+        return len(self.store.jobs(Filter(states=("succeeded",)), limit=ENOUGH).jobs) < ENOUGH
 
     # -- staff ---------------------------------------------------------------------------------------
 
@@ -182,7 +190,7 @@ class Run:
         events, torn = parse(self.log_file.read_bytes())
         jobs = {job.id: job for job in self._jobs()}
         attempts: dict[str, list[Attempt]] = {id_: self.store.attempts(id_) for id_ in jobs}
-        report = Checker(events, jobs, attempts, self._fences(events)).report()
+        report = Checker(events, jobs, attempts, self._fences(events), self.place.clock).report()
         report.problems[:0] = self.problems
         report.problems += [f"store: {found.text}" for found in self.store.examine() if found.severity == "error"]
         report.counts["other: log lines cut short"] = torn

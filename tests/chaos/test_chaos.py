@@ -16,7 +16,7 @@ SECONDS = float(os.environ.get("DULY_CHAOS_SECONDS", "12"))
 SEED = int(os.environ.get("DULY_CHAOS_SEED", "5"))
 
 
-@pytest.mark.timeout(SECONDS * 3 + 120)
+@pytest.mark.timeout(SECONDS * 6 + 120)
 @pytest.mark.parametrize("kind", PLACES)
 def test_chaos(reports: list[str], kind: str) -> None:
     run = Run(SEED, kind)
