@@ -52,7 +52,8 @@ def installation(google: Google, tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 def _installed(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with override_settings(WATCH=msgspec.structs.replace(settings.WATCH, **values)):
-        channels._make.cache_clear()  # one process of an installation has one set of settings
+        channels._make.cache_clear()  # one process of an installation has one set of settings, and one database
+        channels._read = None
         yield values
         channels._client().close()
         channels._client.cache_clear()

@@ -128,8 +128,8 @@ def _times(delivery: Delivery, now: datetime) -> tuple[datetime, datetime]:
 
 def _targets(delivery: Delivery, tried: Collection[int]) -> list[Target]:
     """Those that live, in the order they were entered."""
-    alive = delivery.subscriber.targets.filter(state=Target.State.ALIVE).exclude(pk__in=tried)
-    return list(alive.order_by("id"))
+    alive = delivery.subscriber.targets.filter(state=Target.State.ALIVE).order_by("id")
+    return [target for target in alive if target.pk not in tried]
 
 
 def _bury(target: Target, dead: Dead, now: datetime) -> None:
