@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 EXCHANGE_TYPES = ("direct", "topic", "fanout")
 _NO_EFFECT = (
     "alias", "arguments", "auto_declare", "auto_delete", "binding_arguments", "channel", "consumer_arguments",
-    "delivery_mode", "durable", "exclusive", "expires", "max_length", "max_length_bytes", "max_priority",
-    "message_ttl", "no_ack", "no_declare", "on_declared", "passive", "queue_arguments",
+    "delivery_mode", "durable", "exclusive", "expires", "max_length", "max_length_bytes", "message_ttl",
+    "no_ack", "no_declare", "on_declared", "passive",
 )  # fmt: skip
-"""What kombu's Queue and Exchange take besides, about declaring them at a broker. Nothing is declared here."""
+"""What kombu's Queue and Exchange take besides, about declaring them at a broker."""
 
 
 class Exchange:
@@ -60,7 +60,8 @@ class Queue:
     """A queue, and the routing keys that lead to it: ``Queue("crawl_tasks", routing_key="crawl.#")``.
 
     ``exchange``: ``task_default_exchange`` unless given. Without a routing key it is bound by its own name.
-    Options that concern a broker's declaration (``durable``, ``queue_arguments`` ...) are taken and have no effect.
+    ``queue_arguments`` and ``max_priority`` say how it is declared at a broker if it is not there (docs/gateways.md);
+    other options of a declaration (``durable``, ``message_ttl`` ...) are taken and have no effect.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class Queue:
         exchange: Exchange | str | None = None,
         routing_key: str = "",
         bindings: Iterable[binding] = (),
+        queue_arguments: Mapping[str, Any] | None = None,
+        max_priority: int | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(name, str) or not name:
@@ -80,6 +83,9 @@ class Queue:
         self.exchange = Exchange(exchange) if isinstance(exchange, str) and exchange else exchange or None
         self.routing_key = routing_key
         self.bindings = tuple(bindings)
+        self.arguments = dict(queue_arguments or {})
+        if max_priority is not None:
+            self.arguments["x-max-priority"] = max_priority
 
     def __repr__(self) -> str:
         exchange = f", {self.exchange!r}" if self.exchange else ""

@@ -14,7 +14,6 @@ _BACKEND = "results are kept in the store, beside their jobs"
 _JSON = "arguments and results are JSON, by the task's annotations; under duly.celery pickle too, if it is accepted"
 _PREFETCH = "a worker holds no more jobs than it can start within moments, so there is no number to choose"
 _EVENTS = "the store knows everything that happens: duly status --watch"
-_PRIORITY = "priority (0 to 9, 9 first) works in every queue without being declared"
 _LEASE = "a worker that dies is noticed by worker_lease, however long its jobs take"
 _SCHEDULES = "schedules are in the store, and every worker makes their jobs"
 _LOG = "what is logged in a worker goes to standard error, or to --logfile, in one form"
@@ -62,7 +61,6 @@ _GROUPS = {
         "task_send_sent_event event_exchange event_queue_durable event_queue_exclusive "
         "event_queue_expires event_queue_prefix event_queue_ttl"
     ),
-    _PRIORITY: "task_queue_max_priority",
     _LEASE: (
         "visibility_timeout worker_lost_wait worker_proc_alive_timeout "
         "worker_cancel_long_running_tasks_on_connection_loss"
@@ -78,7 +76,7 @@ _GROUPS = {
     _SIGNING: "security_cert_store security_certificate security_digest security_key security_key_password",
     _CHORDS: "result_chord_join_timeout result_chord_retry_interval",
     _MEANS: (
-        "task_default_queue_type task_create_missing_queue_type task_create_missing_queue_exchange_type "
+        "task_create_missing_queue_exchange_type "
         "task_default_delivery_mode control_queue_ttl "
         "control_queue_expires control_queue_durable control_queue_exclusive control_exchange"
     ),

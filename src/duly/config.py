@@ -99,6 +99,15 @@ class Settings(MutableMapping[str, Any]):
     task_default_queue = Setting[str]("default", checks.text)
     """The queue of tasks and calls that name none."""
 
+    task_default_queue_type = Setting[str]("classic", checks.one_of("classic", "quorum"))
+    """As what the default queue is declared at a RabbitMQ that has none of the name."""
+
+    task_create_missing_queue_type = Setting[str]("classic", checks.one_of("classic", "quorum"))
+    """The same, of queues that are in no ``task_queues``."""
+
+    task_queue_max_priority = Setting[int | None](None, checks.maybe(checks.whole(1, 255)))
+    """How many priorities a RabbitMQ is to keep apart in queues that are declared; here it is always 0 to 9."""
+
     task_queues = Setting[tuple[Queue, ...]]((), checks.task_queues)
     """The queues there are and the routing keys that lead to them; a worker that is told nothing else serves them."""
 

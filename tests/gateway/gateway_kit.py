@@ -11,9 +11,12 @@ from typing import Any
 import pika
 
 from duly import Duly
+from duly.bindings import Binding
 from duly.gateway.adopting import Adopter
+from duly.gateway.amqp import AmqpDoor
 from duly.gateway.doors import Door, Taking
 from duly.gateway.following import Here
+from duly.gateway.topology import Wanted
 from duly.gateway.wire import Message, encode
 from duly.job import Filter, JobView
 
@@ -68,6 +71,11 @@ def publish(url: str, queue: str, ids: Sequence[str]) -> None:
             )
             channel.basic_publish("", queue, envelope.body, properties)
         channel.tx_commit()
+
+
+def door_to(urls: Sequence[str], queue: str) -> AmqpDoor:
+    """A door for a queue of no special kind."""
+    return AmqpDoor(urls, [Wanted(queue, (Binding(queue, queue, "direct", queue),), {})])
 
 
 def jobs(app: Duly, *queues: str) -> list[JobView]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pika
 import pytest
-from gateway_kit import jobs, publish, taking, until
+from gateway_kit import door_to, jobs, publish, taking, until
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitServer
 from tests.servers.redis import RedisServer
@@ -60,7 +60,7 @@ def proxy(shared_rabbitmq: RabbitServer) -> Iterator[Proxy]:
 
 
 def through(proxy: Proxy, queue: str) -> AmqpDoor:
-    return AmqpDoor([f"amqp://guest:guest@127.0.0.1:{proxy.port}/%2F"], [queue])
+    return door_to([f"amqp://guest:guest@127.0.0.1:{proxy.port}/%2F"], queue)
 
 
 def is_empty(server: RabbitServer, queue: str) -> bool:
@@ -106,7 +106,7 @@ def test_the_connection_is_cut(step: str, app: Duly, proxy: Proxy, shared_rabbit
 def test_what_comes_again_is_stored_once(app: Duly, shared_rabbitmq: RabbitServer, queue: str) -> None:
     """A gateway stores, and dies before it acknowledges."""
     publish(shared_rabbitmq.url(), queue, ["one", "two"])
-    door = AmqpDoor([shared_rabbitmq.url()], [queue])
+    door = door_to([shared_rabbitmq.url()], queue)
     door.open()
     taken = door.take(5)
     while len(taken) < 2:
@@ -114,7 +114,7 @@ def test_what_comes_again_is_stored_once(app: Duly, shared_rabbitmq: RabbitServe
     adopter = Adopter(Here(app, (), False), door.priority)
     app.store.enqueue([job for each in taken for job in adopter.adopted(each.envelope, each.queue, app.now()).jobs])
     door.give_back()
-    with taking(app, AmqpDoor([shared_rabbitmq.url()], [queue])):
+    with taking(app, door_to([shared_rabbitmq.url()], queue)):
         until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
     assert len(jobs(app, queue)) == 2
 
@@ -135,7 +135,7 @@ def test_a_queue_that_is_deleted_is_declared_again(
     app: Duly, shared_rabbitmq: RabbitServer, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("duly.gateway.amqp._LOOK_EVERY", 0.2)
-    with taking(app, AmqpDoor([shared_rabbitmq.url()], [queue])):
+    with taking(app, door_to([shared_rabbitmq.url()], queue)):
         until(lambda: queue in shared_rabbitmq.queues(), "the queue")
         with pika.BlockingConnection(pika.URLParameters(shared_rabbitmq.url())) as connection:
             connection.channel().queue_delete(queue)
@@ -148,7 +148,7 @@ def test_a_memory_alarm_stops_nobody_who_takes(app: Duly, shared_rabbitmq: Rabbi
     publish(shared_rabbitmq.url(), queue, [f"{queue}-{i}" for i in range(500)])
     shared_rabbitmq.control("set_vm_memory_high_watermark", "0.000001")
     try:
-        with taking(app, AmqpDoor([shared_rabbitmq.url()], [queue])):
+        with taking(app, door_to([shared_rabbitmq.url()], queue)):
             until(lambda: len(jobs(app, queue)) == 500, "all jobs")
             until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
     finally:
@@ -161,7 +161,7 @@ def test_while_the_store_is_away_the_broker_keeps_what_comes(
     settings = {"appendonly": "yes", "appendfsync": "always"}
     with RedisServer(tmp_path / "store", settings) as far:
         app = Duly("proj", store=f"{far.url()}?timeout=0.2")
-        with taking(app, AmqpDoor([shared_rabbitmq.url()], [queue])):
+        with taking(app, door_to([shared_rabbitmq.url()], queue)):
             publish(shared_rabbitmq.url(), queue, [f"before-{i}" for i in range(100)])
             until(lambda: len(jobs(app, queue)) == 100, "the first jobs")
             far.kill()
@@ -177,7 +177,7 @@ def test_the_next_url_is_tried(app: Duly, proxy: Proxy, shared_rabbitmq: RabbitS
     proxy.refuse()
     urls = [f"amqp://guest:guest@127.0.0.1:{proxy.port}/%2F", shared_rabbitmq.url()]
     publish(shared_rabbitmq.url(), queue, ["one"])
-    with taking(app, AmqpDoor(urls, [queue])):
+    with taking(app, door_to(urls, queue)):
         until(lambda: len(jobs(app, queue)) == 1, "the job")
     assert proxy.refused
 
@@ -190,7 +190,7 @@ def test_what_no_store_keeps_is_kept_as_unreadable(app: Duly, shared_rabbitmq: R
             return super().enqueue(jobs, gates)
 
     publish(shared_rabbitmq.url(), queue, ["good", "bad", "better"])
-    with taking(app, AmqpDoor([shared_rabbitmq.url()], [queue]), Picky(app.store, None, None)):
+    with taking(app, door_to([shared_rabbitmq.url()], queue), Picky(app.store, None, None)):
         until(lambda: len(jobs(app, queue)) == 3, "three jobs")
         until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
     (kept,) = [job for job in jobs(app, queue) if job.task == "duly.unreadable"]
@@ -208,13 +208,13 @@ def test_a_store_that_fails_once_loses_nothing(
 
     publish(shared_rabbitmq.url(), queue, [f"{queue}-{i}" for i in range(50)])
     meddled = Meddled(app.store, None if stored else fail, fail if stored else None)
-    with taking(app, AmqpDoor([shared_rabbitmq.url()], [queue]), meddled):
+    with taking(app, door_to([shared_rabbitmq.url()], queue), meddled):
         until(lambda: len(jobs(app, queue)) == 50, "all jobs")
         until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
 
 
 def test_silence_is_noticed_by_heartbeats(app: Duly, proxy: Proxy, shared_rabbitmq: RabbitServer, queue: str) -> None:
-    door = AmqpDoor([f"amqp://guest:guest@127.0.0.1:{proxy.port}/%2F?heartbeat=1"], [queue])
+    door = door_to([f"amqp://guest:guest@127.0.0.1:{proxy.port}/%2F?heartbeat=1"], queue)
     with taking(app, door):
         until(lambda: queue in shared_rabbitmq.queues(), "the queue")
         proxy.hold()

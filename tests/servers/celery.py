@@ -39,7 +39,7 @@ class CeleryProgram:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "proj.py").write_text(text)
         self.folder = folder
-        self.environment = {**os.environ, "PYTHONWARNINGS": "ignore", **(environment or {})}
+        self.environment = {**os.environ, "PYTHONWARNINGS": "ignore", "C_FORCE_ROOT": "1", **(environment or {})}
         self._running: list[subprocess.Popen[bytes]] = []
 
     def run(self, code: str, patience: float = 60.0, stdin: str = "") -> str:

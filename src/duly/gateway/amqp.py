@@ -1,7 +1,7 @@
 """The door to RabbitMQ: a consumer on each queue, with acknowledgements by hand. Needs ``duly[amqp]``.
 
-What it declares is what Celery's workers declare, and only where it is not there: a durable queue, a direct exchange
-of its name. Of a queue that is there nothing has to be known: classic, quorum, with priorities, it is consumed alike.
+What it declares is what Celery's workers declare, and only where it is not there (``topology.py``). Of a queue that
+is there nothing has to be known: classic, quorum, with priorities, it is consumed alike.
 
 Deliveries are acknowledged by the batch, in the order in which they came, so that the broker sends the next ones
 while a batch is stored. When the connection breaks, whatever was not acknowledged comes again.
@@ -22,9 +22,11 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionClosedByBroker
 
 from duly.errors import ConfigError
+from duly.gateway import topology
 from duly.gateway.adopting import rabbit_priority
 from duly.gateway.doors import BrokerAway, Taken
 from duly.gateway.envelope import JSON, Envelope
+from duly.gateway.topology import Wanted
 from duly.passwords import hidden
 
 log = logging.getLogger("duly.gateway")
@@ -36,17 +38,16 @@ _PREFETCH = 3 * BATCH  # of each queue: one batch is stored, one is here, one on
 _LOOK_EVERY = 5.0  # seconds until a queue that was deleted is declared again
 _CONNECT = 5.0  # seconds
 _HEARTBEAT = 30  # seconds; the broker may want less
-_NOT_FOUND = 404
 
 
 class AmqpDoor:
     """One broker, or several of which one is used at a time."""
 
-    def __init__(self, urls: Sequence[str], queues: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], queues: Sequence[Wanted]) -> None:
         """Raises ConfigError for a URL that is none."""
         self.name = ", ".join(hidden(url) for url in urls)
         self._parameters = [parameters(url) for url in urls]
-        self._queues = tuple(queues)
+        self._queues = {each.queue: each for each in queues}
         self._next = 0  # of the URLs, which one is tried next
         self._connection: BlockingConnection | None = None
         self._channel: BlockingChannel | None = None
@@ -61,6 +62,7 @@ class AmqpDoor:
         try:
             self._connection = BlockingConnection(self._parameters[self._next])
             self._channel = self._consumer(self._connection)
+            topology.declare(self._connection, list(self._queues.values()))
             for queue in self._queues:
                 self._consume(queue)
         except (AMQPError, OSError) as exc:
@@ -102,9 +104,7 @@ class AmqpDoor:
         return channel
 
     def _consume(self, queue: str) -> None:
-        assert self._connection is not None
         assert self._channel is not None
-        _declare(self._connection, queue)
 
         def on_message(_channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
             self._came.append(Taken(queue, envelope(properties, body), method.delivery_tag))
@@ -121,6 +121,8 @@ class AmqpDoor:
         for queue, due in list(self._lost.items()):
             if time.monotonic() >= due:
                 del self._lost[queue]
+                assert self._connection is not None
+                topology.declare(self._connection, [self._queues[queue]])
                 self._consume(queue)
 
 
@@ -143,28 +145,16 @@ def parameters(url: str) -> pika.URLParameters:
     scheme = {"pyamqp": "amqp", "librabbitmq": "amqp"}.get(parts.scheme, parts.scheme)
     query = {"heartbeat": str(_HEARTBEAT), "socket_timeout": str(_CONNECT), **dict(parse_qsl(parts.query))}
     path = "/%2F" if parts.path in ("", "/", "//") else parts.path
+    place = parts.netloc
+    if parts.username is not None and parts.password is None:  # as Celery's clients read it
+        place = place.replace("@", ":guest@", 1)
     try:
-        made = pika.URLParameters(urlunsplit((scheme, parts.netloc, path, urlencode(query), "")))
+        made = pika.URLParameters(urlunsplit((scheme, place, path, urlencode(query), "")))
     except Exception as exc:  # whatever it makes of a text
         raise ConfigError(f"broker {hidden(url)!r}: {exc}; expected amqp://user:password@host:port/vhost") from None
     made.stack_timeout = _CONNECT * 2
     made.client_properties = {"product": "duly", "connection_name": "duly gateway"}
     return made
-
-
-def _declare(connection: BlockingConnection, queue: str) -> None:
-    """See to it that the queue is there. One that is there already is left as it is."""
-    channel = connection.channel()
-    try:
-        channel.queue_declare(queue, passive=True)
-    except ChannelClosedByBroker as exc:
-        if exc.reply_code != _NOT_FOUND:
-            raise
-        channel = connection.channel()
-        channel.queue_declare(queue, durable=True)
-        channel.exchange_declare(queue, "direct", durable=True)
-        channel.queue_bind(queue, queue, queue)
-    channel.close()
 
 
 def _said(exc: BaseException) -> str:

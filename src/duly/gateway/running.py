@@ -113,11 +113,12 @@ def _answers(here: Here, store: Store, adopter: Adopter, backend: Backend | None
 def _amqp(app: Duly, urls: Sequence[str], queues: Sequence[str]) -> Door:
     try:
         from duly.gateway.amqp import AmqpDoor
+        from duly.gateway.topology import wanted
     except ModuleNotFoundError as exc:
         if exc.name != "pika":
             raise
         raise ConfigError(_missing(urls[0], "amqp")) from None
-    return AmqpDoor(urls, queues)
+    return AmqpDoor(urls, wanted(app, queues))
 
 
 def _redis(app: Duly, urls: Sequence[str], queues: Sequence[str]) -> Door:
