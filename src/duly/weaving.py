@@ -286,7 +286,17 @@ def successors(app: Duly, sig: Signature[Any], request: Request) -> Then:
     last = loom.single(sig.weave(loom, None, Given((), {}, own)), request.id)
     last.wanted = last.wanted or not request.ignore_result
     last.place.update(parent=request.parent_id, group=request.group, index=request.group_index, chord=request.chord)
-    return Then(tuple(loom.finish()), tuple(loom.gates))
+    return Then(tuple(_asking(job, request) for job in loom.finish()), tuple(loom.gates))
+
+
+def _asking(job: Job, request: Request) -> Job:
+    """The one that the job goes on as is told of to whom that was to be told of."""
+    if job.id != request.id or request.options.sender is None:
+        return job
+    options = Options() if job.options is None else _decode_options(job.options)
+    options = msgspec.structs.replace(options, sender=request.options.sender)
+    flags = int(job.flags | request.lease.flags & Flag.ANSWER)
+    return msgspec.structs.replace(job, options=_encode(options), flags=flags)
 
 
 def _flags(job: Job, draft: Draft, on_failure: bool, from_release: bool) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from gateway_kit import until
 from tests.servers.celery import CeleryProgram
 from tests.servers.redis import RedisServer
 
-from duly import Duly
+from duly import Duly, group
 from duly.errors import ConfigError
 from duly.gateway.backends import Answer, RedisBackend, open_backend
 from duly.gateway.running import Gateways
@@ -44,6 +47,8 @@ def blame(id): return ["blamed", id]
 def flaky(): pass
 @app.task(name="proj.steps")
 def steps(): pass
+@app.task(name="proj.becomes")
+def becomes(*numbers): pass
 @app.task(name="proj.theirs", queue="there")
 def theirs(*args): return ["theirs", *args]
 """
@@ -79,6 +84,10 @@ def make_app(store: str) -> Duly:
         if self.request.retries < 1:
             raise self.retry(countdown=2, exc=KeyError("not yet"))
         return "now"
+
+    @app.task(name="proj.becomes", bind=True)
+    def becomes(self: Any, *numbers: int) -> None:
+        self.replace(group(add.s(number, 100) for number in numbers) | tsum.s())
 
     @app.task(name="proj.steps", bind=True)
     def steps(self: Any) -> str:
@@ -215,6 +224,14 @@ print(g.get(timeout=20))
     ]
 
 
+def test_a_job_that_puts_a_canvas_in_its_place_is_answered_by_that(app: Duly, celery: CeleryProgram) -> None:
+    said = celery.run("""
+print(becomes.delay(1, 2).get(timeout=20))
+print((add.s(1, 2) | becomes.s(4) | add.s(1000)).apply_async().get(timeout=20))
+""")
+    assert said.splitlines() == ["203", "1207"]
+
+
 def test_ignored_results_are_not_written(app: Duly, celery: CeleryProgram) -> None:
     said = celery.run("""
 import time
@@ -294,6 +311,39 @@ def test_an_answer_waits_for_a_back_end_that_is_away(tmp_path: Path, shared_redi
             until(lambda: not app.store.unanswered(10), "all are told")
             metas = [json.loads(backend.ask("GET", f"celery-task-meta-late-{i}").splitlines()[1]) for i in range(3)]
     assert [meta["result"] for meta in metas] == [0, 2, 4]
+
+
+WORKER = """
+import os, time
+from duly import Duly
+
+app = Duly("proj", store=os.environ["STORE"], broker=os.environ["BROKER"], result_backend=os.environ["BACKEND"])
+
+@app.task
+def slow(seconds):
+    time.sleep(seconds)
+    return "done"
+"""
+
+
+def test_what_ends_while_its_worker_stops_is_told(tmp_path: Path, shared_redis: RedisServer) -> None:
+    urls = {"BROKER": shared_redis.url(10), "BACKEND": shared_redis.url(11), "STORE": f"sqlite:///{tmp_path}/duly.db"}
+    (tmp_path / "proj.py").write_text(WORKER)
+    command = [sys.executable, "-m", "duly", "-A", "proj", "worker", "-c", "1", "-Q", "here"]
+    with (
+        closing(Duly("proj", store=urls["STORE"])) as app,
+        CeleryProgram(tmp_path / "celery", PROJECT, urls) as celery,
+    ):
+        worker = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **urls})
+        try:
+            celery.run("app.send_task('proj.slow', (4,), task_id='long', queue='here')")
+            until(lambda: app.AsyncResult("long").state == "running", "it runs")
+            worker.terminate()
+            assert celery.run("print(AsyncResult('long').get(timeout=30))").split() == ["done"]
+            assert worker.wait(20) == 0
+        finally:
+            worker.kill()
+            worker.wait()
 
 
 def test_what_is_told_again_changes_nothing(tmp_path: Path, shared_redis: RedisServer) -> None:

@@ -14,6 +14,7 @@ relies on that.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -22,11 +23,12 @@ from duly.clock import MICROS
 from duly.errors import DulyError, StoreError
 from duly.failure import describe
 from duly.gateway import celery_results
-from duly.gateway.backends import Answer, Backend
+from duly.gateway.backends import Answer, Backend, BackendAway
 from duly.gateway.celery_results import Origin, Standing
 from duly.gateway.onward import Onward
+from duly.gateway.publishing import BrokerAway
 from duly.job import Filter, Flag, JobView
-from duly.store import Store
+from duly.store import Listener, Store
 
 log = logging.getLogger("duly.gateway")
 
@@ -60,23 +62,28 @@ class Answers:
         self._pause = _FIRST_PAUSE
 
     def run(self, stop: threading.Event) -> None:
-        with_listener = self._store.listen("results")
+        listener = self._store.listen("results")
         try:
             while not stop.is_set():
-                try:
-                    told = self.step()
-                    if not told:
-                        self.show()
-                        with_listener.wait(_LOOK_EVERY)
-                    self._recovered()
-                except DulyError as exc:  # the store, the back end or the broker does not answer
-                    self._failed(exc)
-                    stop.wait(self._pause)
-                    self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+                self._turn(listener, stop)
+            with contextlib.suppress(DulyError):  # else the next gateway tells
+                while self.step():
+                    pass
         finally:
-            with_listener.close()
+            listener.close()
             if self._backend is not None:
                 self._backend.close()
+
+    def _turn(self, listener: Listener, stop: threading.Event) -> None:
+        try:
+            if not self.step():
+                self.show()
+                listener.wait(_LOOK_EVERY)
+            self._recovered()
+        except DulyError as exc:  # the store, the back end or the broker does not answer
+            self._failed(exc)
+            stop.wait(self._pause)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def step(self) -> int:
         """Tell what has ended; how many jobs. Raises StoreError, BackendAway and what putting on a queue raises."""
@@ -114,11 +121,20 @@ class Answers:
             standing, origin = celery_results.ended(job), celery_results.origin(job)
             if standing is None:
                 continue
-            self._onward.after(job, standing, origin)
+            self._go_on(job, standing, origin)
             if not celery_results.ignores_result(job):
                 answers.append(self._answer(job, standing, origin))
         if self._backend is not None:
             self._backend.publish(answers)
+
+    def _go_on(self, job: JobView, standing: Standing, origin: Origin) -> None:
+        """What nobody can call must not keep others from being told."""
+        try:
+            self._onward.after(job, standing, origin)
+        except (BackendAway, BrokerAway, StoreError):
+            raise
+        except Exception as exc:
+            log.error("what follows job %s (%s) is not called: %s", job.id, job.task, describe(exc), exc_info=True)
 
     def _answer(self, job: JobView, standing: Standing, origin: Origin) -> Answer:
         meta = celery_results.meta(job, standing, self._extended)

@@ -7,6 +7,7 @@ that waits is told of when it first runs.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,8 @@ from duly.failure import decode_error
 from duly.gateway import celery_results
 from duly.job import Attempt, ErrorInfo, Filter, JobView, Options, State
 from duly.store import Store
+
+log = logging.getLogger("duly.gateway")
 
 Event = dict[str, Any]
 
@@ -45,7 +48,7 @@ class Watch:
         self.active = 0
         self.processed = 0
         self.total: dict[str, int] = {}  # by task
-        self.missed = 0  # ends that were more than a look can read
+        self._missed = 0  # looks that could not read all that had ended
 
     def look(self) -> list[Event]:
         """What has happened since the last look, in order. Raises StoreError."""
@@ -75,12 +78,15 @@ class Watch:
         for _ in range(_PAGES):
             page = self._store.jobs(Filter(states=_FINAL), after=after, limit=_PAGE)
             lately = [job for job in page.jobs if (job.finished or 0) >= max(self._edge - _LATE, self._begun)]
-            found += [job for job in lately if job.worker == self._node and self._is_news(job)]
-            known = sum(not self._is_news(job) for job in lately if job.worker == self._node)
+            own = [job for job in lately if job.worker == self._node]
+            news = [job for job in own if self._is_news(job)]
+            found += news
             after = page.after
-            if after is None or len(lately) < len(page.jobs) or known == len(page.jobs):
+            if after is None or len(lately) < len(page.jobs) or (own and not news):  # what comes before was told
                 return found
-        self.missed += 1
+        if self._missed == 0:
+            log.warning("more than %d jobs end between two looks: monitors are not told of all", _PAGE * _PAGES)
+        self._missed += 1
         return found
 
     def _is_news(self, job: JobView) -> bool:

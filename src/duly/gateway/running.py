@@ -56,14 +56,15 @@ class Gateways:
 
     1. Made, and wrong settings are refused.
     2. ``start``: each loop in a thread of its own.
-    3. ``close``: the loops end, what was taken and not stored is given back.
+    3. ``take_no_more``: the worker finishes what runs; answers are told as before.
+    4. ``close``: the loops end, what was taken and not stored is given back, what has ended is told.
     """
 
     def __init__(self, app: Duly, queues: Sequence[str], node: str | None = None) -> None:
         """``node``: "name@host" of the worker that it belongs to. Raises ConfigError."""
         door = door_of(app, queues)
         self.name = door.name
-        self._stop = threading.Event()
+        self._stop, self._quiet = threading.Event(), threading.Event()  # for all loops; for the one that takes
         backend = _backend(app)
         here = Here(app, frozenset(queues), backend is not None)
         adopter = Adopter(here, door.priority)
@@ -77,15 +78,23 @@ class Gateways:
             bus = open_bus(app.brokers, node, app.conf.broker_transport_options)
             loops["monitoring"] = Monitoring(app, node, bus, app.clock, app.conf.worker_send_task_events).run
         self._threads = [
-            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True) for name, loop in loops.items()
+            threading.Thread(
+                target=loop, args=(self._quiet if name == "taking" else self._stop,), name=name, daemon=True
+            )
+            for name, loop in loops.items()
         ]
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
 
+    def take_no_more(self) -> None:
+        """From a signal handler, too."""
+        self._quiet.set()
+
     def close(self, patience: float) -> None:
         """``patience``: seconds to wait."""
+        self._quiet.set()
         self._stop.set()
         for thread in self._threads:
             thread.join(patience)

@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):  # only the supervisor says when to stop
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGUSR1, lambda *_: stop.set())  # take nothing more: nothing was taken yet
     post = msgspec.json.decode(sys.stdin.buffer.readline(), type=Post)
     logs.configure(post.load.loglevel, post.load.logfile, post.load.label, post.load.logformat)
     os.chdir(post.load.workdir)
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
     except BaseException:  # whatever importing somebody's module raises
         log.error("no gateway: the app %s cannot be loaded:\n%s", post.load.app, traceback.format_exc().rstrip())
         return 1
+    signal.signal(signal.SIGUSR1, lambda *_: gateways.take_no_more())
     gateways.start()
     stop.wait()
     gateways.close(PATIENCE)

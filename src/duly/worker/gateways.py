@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -55,10 +56,10 @@ class GatewayChild:
         return max(self._start_at - self._clock.monotonic(), 0.0) if self._waits() else 1.0
 
     def stop(self) -> None:
-        """Take nothing more. Returns at once; :meth:`close` waits."""
+        """Take nothing more; what still runs is answered. Returns at once; :meth:`close` waits."""
         self._given_up = True
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGUSR1)
 
     def close(self) -> None:
         process, self._process = self._process, None
