@@ -76,7 +76,7 @@ def push(task: Task[..., Any], delivery: Delivery, tried: set[int]) -> Accepted:
     if now >= deadline:
         raise Ended(Delivery.State.FAILED, f"not told in time: {delivery.reason or 'no worker came to it'}")
     if now < due:
-        task.retry(eta=due)
+        task.retry(eta=due, exc=Later("quiet hours"))
     for target in _targets(delivery, tried):
         if task.name != TASK + target.kind:
             task.replace(app.tasks[TASK + target.kind].s(delivery.pk, sorted(tried)))
@@ -101,7 +101,8 @@ def _send(task: Task[..., Any], delivery: Delivery, target: Target, now: datetim
         sender = channels.sender(target.kind)
         provider = sender.provider(address)
         if until := channels.closed_until(provider, now):
-            task.retry(eta=until + timedelta(seconds=random.uniform(0, _SPREAD)))
+            wait = Later(f"{provider} wants to be left alone until {until:%H:%M:%S} UTC")
+            task.retry(eta=until + timedelta(seconds=random.uniform(0, _SPREAD)), exc=wait)
         return Accepted(target.pk, sender.send(address, _notice(delivery, deadline - now)))
     except Closed as closed:
         channels.close(provider, closed, now)

@@ -204,7 +204,9 @@ class Target(models.Model):
         constraints = (models.UniqueConstraint(fields=("kind", "address"), name="watch_target_once"),)
 
     def __str__(self) -> str:
-        return f"{self.kind} {str(self.address)[:40]}"
+        """Not the whole address: with most kinds, who has it can send there."""
+        address = str(self.address)
+        return f"{self.kind} {address if self.kind == self.Kind.EMAIL or len(address) < 16 else address[:12] + '...'}"
 
 
 class Subscription(models.Model):
