@@ -17,7 +17,7 @@ from tests.servers.rabbitmq import RabbitServer
 from duly import Duly
 from duly.bindings import Exchange, Queue
 from duly.errors import ConfigError
-from duly.gateway.amqp import parameters
+from duly.gateway.publishing import rabbit_parameters
 from duly.gateway.running import door_of
 
 
@@ -175,7 +175,7 @@ def test_tls(tmp_path: Path, queue: str, store_of: Callable[[str], str]) -> None
     ],
 )
 def test_urls(url: str, host: str, port: int, vhost: str) -> None:
-    found = parameters(url)
+    found = rabbit_parameters(url)
     assert (found.host, found.port, found.virtual_host) == (host, port, vhost)
 
 

@@ -15,17 +15,15 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionClosedByBroker
 
-from duly.errors import ConfigError
 from duly.gateway import topology
 from duly.gateway.adopting import rabbit_priority
-from duly.gateway.doors import BrokerAway, Taken
+from duly.gateway.doors import Taken
 from duly.gateway.envelope import JSON, Envelope
+from duly.gateway.publishing import BrokerAway, rabbit_errors, rabbit_parameters
 from duly.gateway.topology import Wanted
 from duly.passwords import hidden
 
@@ -36,8 +34,6 @@ BATCH = 200
 
 _PREFETCH = 3 * BATCH  # of each queue: one batch is stored, one is here, one on its way
 _LOOK_EVERY = 5.0  # seconds until a queue that was deleted is declared again
-_CONNECT = 5.0  # seconds
-_HEARTBEAT = 30  # seconds; the broker may want less
 
 
 class AmqpDoor:
@@ -46,7 +42,7 @@ class AmqpDoor:
     def __init__(self, urls: Sequence[str], queues: Sequence[Wanted]) -> None:
         """Raises ConfigError for a URL that is none."""
         self.name = ", ".join(hidden(url) for url in urls)
-        self._parameters = [parameters(url) for url in urls]
+        self._parameters = [rabbit_parameters(url) for url in urls]
         self._queues = {each.queue: each for each in queues}
         self._next = 0  # of the URLs, which one is tried next
         self._connection: BlockingConnection | None = None
@@ -60,39 +56,36 @@ class AmqpDoor:
     def open(self) -> None:
         self.give_back()
         try:
-            self._connection = BlockingConnection(self._parameters[self._next])
-            self._channel = self._consumer(self._connection)
-            topology.declare(self._connection, list(self._queues.values()))
-            for queue in self._queues:
-                self._consume(queue)
-        except (AMQPError, OSError) as exc:
+            with rabbit_errors():
+                self._connection = BlockingConnection(self._parameters[self._next])
+                self._channel = self._consumer(self._connection)
+                topology.declare(self._connection, list(self._queues.values()))
+                for queue in self._queues:
+                    self._consume(queue)
+        except BrokerAway:
             self._next = (self._next + 1) % len(self._parameters)
-            raise BrokerAway(_said(exc)) from None
+            raise
 
     def take(self, wait: float) -> list[Taken]:
         connection = self._connection
         if connection is None:
             raise BrokerAway("not connected")
-        try:
+        with rabbit_errors():
             self._look_for_lost()
             connection.process_data_events(0 if self._came else wait)
-        except (AMQPError, OSError) as exc:
-            raise BrokerAway(_said(exc)) from None
         return [self._came.popleft() for _ in range(min(len(self._came), BATCH))]
 
     def done(self, taken: Sequence[Taken]) -> None:
         assert self._channel is not None
-        try:
+        with rabbit_errors():
             self._channel.basic_ack(taken[-1].tag, multiple=True)
-        except (AMQPError, OSError) as exc:
-            raise BrokerAway(_said(exc)) from None
 
     def give_back(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         self._came.clear()
         self._lost.clear()
         if connection is not None and connection.is_open:
-            with contextlib.suppress(AMQPError, OSError):
+            with contextlib.suppress(BrokerAway), rabbit_errors():
                 connection.close()
 
     # -- queues --------------------------------------------------------------------------------------
@@ -136,33 +129,3 @@ def envelope(properties: pika.BasicProperties, body: bytes) -> Envelope:
         headers=said.pop("headers", {}),
         properties=said,
     )
-
-
-def parameters(url: str) -> pika.URLParameters:
-    """How to connect. ``pyamqp://`` is ``amqp://``; ``heartbeat=`` and what else pika reads may follow a ``?``. A
-    missing path is the virtual host "/", and so is Celery's ``//``. Raises ConfigError."""
-    parts = urlsplit(url)
-    scheme = {"pyamqp": "amqp", "librabbitmq": "amqp"}.get(parts.scheme, parts.scheme)
-    query = {"heartbeat": str(_HEARTBEAT), "socket_timeout": str(_CONNECT), **dict(parse_qsl(parts.query))}
-    path = "/%2F" if parts.path in ("", "/", "//") else parts.path
-    place = parts.netloc
-    if parts.username is not None and parts.password is None:  # as Celery's clients read it
-        place = place.replace("@", ":guest@", 1)
-    try:
-        made = pika.URLParameters(urlunsplit((scheme, place, path, urlencode(query), "")))
-    except Exception as exc:  # whatever it makes of a text
-        raise ConfigError(f"broker {hidden(url)!r}: {exc}; expected amqp://user:password@host:port/vhost") from None
-    made.stack_timeout = _CONNECT * 2
-    made.client_properties = {"product": "duly", "connection_name": "duly gateway"}
-    return made
-
-
-def _said(exc: BaseException) -> str:
-    """In words: many of pika's errors have none."""
-    if isinstance(exc, ChannelClosedByBroker | ConnectionClosedByBroker):
-        return f"the broker closed with {exc.reply_code}, {exc.reply_text}"
-    cause = exc
-    for part in exc.args:
-        if isinstance(part, BaseException):
-            cause = part
-    return f"{type(exc).__name__} {cause if cause.args else ''}".strip()

@@ -27,22 +27,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis
-import redis.exceptions
 
-from duly.errors import ConfigError, DecodeError
+from duly.errors import DecodeError
 from duly.gateway.adopting import redis_priority
-from duly.gateway.doors import BrokerAway, Taken
+from duly.gateway.doors import Taken
 from duly.gateway.envelope import Envelope, from_redis
+from duly.gateway.publishing import SEPARATOR, STEPS, BrokerAway, redis_client, redis_errors
 from duly.passwords import hidden, without
 
 BATCH = 200
 """Messages that are stored in one call."""
 
 _SILENT = 5.0  # seconds
-_PATIENCE = 5.0  # seconds to wait for the server
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds between two looks while there is nothing
-_STEPS = (0, 3, 6, 9)
-_SEPARATOR = "\x06\x16"
 
 _TAKE = """
 -- KEYS: our list, the zset of gateways, then the lists in the order to take from. ARGV: our id, the beginning of the
@@ -86,14 +83,14 @@ class RedisDoor:
         self.name = ", ".join(hidden(url) for url in urls)
         self._urls = urls
         for url in urls:
-            _client(url)
+            redis_client(url)
         self._next = 0  # of the URLs, which one is tried next
         self._client: redis.Redis | None = None
         self._id = secrets.token_hex(8)
         prefix = str(options.get("global_keyprefix", ""))
         self._gateways = f"{prefix}duly:taken:{_hash_of(store)}"
         self._own = f"{self._gateways}:{self._id}"
-        separator, steps = options.get("sep", _SEPARATOR), options.get("priority_steps", _STEPS)
+        separator, steps = options.get("sep", SEPARATOR), options.get("priority_steps", STEPS)
         endings = [f"{separator}{step}" if step else "" for step in steps]
         lists = [(queue, f"{prefix}{queue}{ending}") for ending in endings for queue in queues]
         self._keys = [self._own, self._gateways, *(key for _, key in lists)]
@@ -110,12 +107,13 @@ class RedisDoor:
 
     def open(self) -> None:
         self.give_back()
-        client = _client(self._urls[self._next])
+        client = redis_client(self._urls[self._next])
         try:
-            client.ping()
-        except (redis.exceptions.RedisError, OSError) as exc:
+            with redis_errors():
+                client.ping()
+        except BrokerAway:
             self._next = (self._next + 1) % len(self._urls)
-            raise BrokerAway(str(exc)) from None
+            raise
         self._client = client
         self._take = client.register_script(_TAKE)
 
@@ -124,10 +122,8 @@ class RedisDoor:
             raise BrokerAway("not connected")
         end, pause = time.monotonic() + wait, _FIRST_PAUSE
         while True:
-            try:
+            with redis_errors():
                 found: list[bytes] = self._take(keys=self._keys, args=self._words)
-            except (redis.exceptions.RedisError, OSError) as exc:
-                raise BrokerAway(str(exc)) from None
             if found or time.monotonic() >= end:
                 return [_taken(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
             time.sleep(pause)
@@ -136,10 +132,8 @@ class RedisDoor:
     def done(self, taken: Sequence[Taken]) -> None:
         """It is always all that was taken."""
         assert self._client is not None
-        try:
+        with redis_errors():
             self._client.delete(self._own)
-        except (redis.exceptions.RedisError, OSError) as exc:
-            raise BrokerAway(str(exc)) from None
 
     def give_back(self) -> None:
         """What was taken stays in our list: it may be in the store, for all that we know, and is nobody else's."""
@@ -160,11 +154,3 @@ def _taken(queue: bytes, item: bytes) -> Taken:
     except DecodeError:  # nothing of the kind; reading it will say so again
         envelope = Envelope(body=item, content_type="not a message of kombu's")
     return Taken(queue.decode(), envelope, None)
-
-
-def _client(url: str) -> redis.Redis:
-    try:
-        return redis.Redis.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE)
-    except (ValueError, redis.exceptions.RedisError) as exc:
-        kind = urlsplit(url).scheme
-        raise ConfigError(f"broker {hidden(url)!r}: {exc}; expected {kind}://:password@host:port/0") from None

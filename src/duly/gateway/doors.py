@@ -22,16 +22,13 @@ from duly.failure import describe
 from duly.gateway.adopting import Adopter
 from duly.gateway.envelope import Envelope
 from duly.gateway.following import Adopted
+from duly.gateway.publishing import BrokerAway
 from duly.store import Store
 
 log = logging.getLogger("duly.gateway")
 
 _WAIT = 0.5  # seconds that a door waits for messages; after that it looks whether it is to stop
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries while the broker or the store does not answer
-
-
-class BrokerAway(DulyError):
-    """The broker cannot be reached, or broke off."""
 
 
 class Taken(NamedTuple):

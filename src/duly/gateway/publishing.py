@@ -11,7 +11,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
@@ -99,19 +99,22 @@ class RabbitPublisher:
 
 
 def rabbit_parameters(url: str) -> Any:
-    """How to connect. ``pyamqp://`` is ``amqp://``; no path is the virtual host "/", as Celery's ``//`` is. Raises
-    ConfigError."""
+    """How to connect. ``pyamqp://`` is ``amqp://``; no path is the virtual host "/", as Celery's ``//`` is; a user
+    without a password has guest's. After ``?`` stands what pika reads, like ``heartbeat=30``. Raises ConfigError."""
     import pika
 
     parts = urlsplit(url)
     scheme = "amqp" if parts.scheme == "pyamqp" else parts.scheme
     path = "/%2F" if parts.path in ("", "/", "//") else parts.path
+    place = parts.netloc
+    if parts.username is not None and parts.password is None:
+        place = place.replace("@", ":guest@", 1)
+    query = {"heartbeat": str(HEARTBEAT), "socket_timeout": str(_PATIENCE), **dict(parse_qsl(parts.query))}
     try:
-        parameters = pika.URLParameters(urlunsplit((scheme, parts.netloc, path, parts.query, "")))
+        parameters = pika.URLParameters(urlunsplit((scheme, place, path, urlencode(query), "")))
     except Exception as exc:  # whatever it makes of a text
         raise ConfigError(f"broker {hidden(url)!r}: {exc}; expected amqp://user:password@host:port/vhost") from None
-    parameters.heartbeat = HEARTBEAT
-    parameters.socket_timeout = parameters.stack_timeout = _PATIENCE
+    parameters.stack_timeout = _PATIENCE
     parameters.client_properties = {"product": "duly"}
     return parameters
 
@@ -138,7 +141,14 @@ def rabbit_errors() -> Iterator[None]:
     except (NackError, UnroutableError):
         raise
     except (AMQPError, OSError) as exc:
-        raise BrokerAway(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__) from exc
+        raise BrokerAway(_said(exc)) from exc
+
+
+def _said(exc: BaseException) -> str:
+    """In words: those of many of pika's errors are in what they were made of."""
+    inner = [part for part in exc.args if isinstance(part, BaseException)]
+    text = ", ".join(str(part) for part in (inner or exc.args) if str(part))
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
 class RedisPublisher:
