@@ -16,10 +16,12 @@ from waitress.server import create_server
 
 from duly import Filter
 from duly.contrib.django import app
+from watch import tidying
 from watch.finding import record
 from watch.found import Found
 from watch.models import Delivery, Post, Site, Subscriber, Subscription, Target
 from watch.planning import name_of
+from watch.tasks import tidy
 from watch.wsgi import application
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -100,6 +102,22 @@ def test_older_posts_are_a_page_away(client: Client, site: Site) -> None:
     assert "Older posts" not in older
     page(client, "/?before=9999999999999999999999")
     page(client, "/?before=x")
+
+
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_who_was_told_is_kept_for_thirty_days(
+    client: Client, site: Site, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(tidying, "BATCH", batch)
+    Delivery.objects.update(state="accepted", accepted_at=timezone.now())
+    first, second = Post.objects.get(key="new0"), Post.objects.get(key="new1")
+    first.deliveries.update(created_at=timezone.now() - timedelta(days=31))
+    second.deliveries.update(created_at=timezone.now() - timedelta(days=31), state="waiting")
+    Post.objects.update(found_at=timezone.now() - timedelta(days=31))
+    assert tidy() == 2
+    assert set(Delivery.objects.values_list("post__key", flat=True)) == {"new1", "new2"}
+    assert "not kept any more" in page(client, f"/post/{first.pk}/")
+    assert Post.objects.count() == 5
 
 
 def test_no_page_lets_anything_in_from_elsewhere(client: Client, site: Site) -> None:

@@ -15,7 +15,7 @@ from watch.crawling.feeds import Feed, read
 from watch.crawling.fetching import Fetcher
 from watch.crawling.reading import read_feed, read_pages
 from watch.crawling.robots import Robots
-from watch.errors import LayoutChanged, SpiderError
+from watch.errors import CrawlFailed, LayoutChanged, SpiderError
 
 ATOM = """<?xml version="1.0" encoding="utf-8"?>
 <feed xmlns="http://www.w3.org/2005/Atom" xml:base="https://atom.example/"><title>Atoms</title>
@@ -157,6 +157,24 @@ def test_pages_are_followed_until_all_is_known(sites: Sites, fetch: Fetcher) -> 
         )
         == 20
     )
+
+
+def test_a_link_to_a_page_that_is_not_there_is_the_end_and_one_that_fails_is_a_failure(
+    sites: Sites, fetch: Fetcher
+) -> None:
+    wanted = selectors.make(SELECTORS)
+    sites.pages["/a"] = Reply(listing(2, 1, following="/b"))
+    assert len(read_pages(fetch, f"{sites.url}/a", wanted, lambda _: False).posts) == 2
+    sites.pages["/b"] = Reply(status=503)
+    with pytest.raises(CrawlFailed, match="/b answered 503"):
+        read_pages(fetch, f"{sites.url}/a", wanted, lambda _: False)
+
+
+def test_links_are_relative_to_what_the_page_says() -> None:
+    html = listing(1, following="p2").replace("<head>", '<head><base href="https://other.example/x/">')
+    wanted = selectors.make(SELECTORS)
+    assert selectors.posts_of(page(html), wanted)[0].url == "https://other.example/offer/1"
+    assert selectors.next_page(page(html), wanted) == "https://other.example/x/p2"
 
 
 def test_a_layout_that_changed_is_no_empty_page(sites: Sites, fetch: Fetcher) -> None:

@@ -190,6 +190,7 @@ def test_slips(watch: Said, words: list[str], said: str) -> None:
         ("WATCH_ZONE", "Mars", "is no time zone"),
         ("WATCH_URL", "watch.example", "expected the scheme and host"),
         ("WATCH_DATABASE", "mysql://x", "expected postgresql://"),
+        ("WATCH_KEEP", "0", "expected days, 1 or more"),
         ("WATCH_PRIVATE", "perhaps", "WATCH_PRIVATE"),
     ],
 )

@@ -40,6 +40,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Django's secret key. Default: made once, and kept in the folder with mode 600."""
     contact: str = ""
     """An address or page for those who wonder who crawls their site; a part of the User-Agent."""
+    keep: float = 30.0
+    """Days for which it is kept who was told of what."""
     private: bool = False
     """``1``: hosts with private addresses may be crawled too. Without it no site leads a crawl into your network."""
 
@@ -123,6 +125,8 @@ def _check(found: Environment) -> None:
         raise SettingsError(
             f"{PREFIX}URL={found.url!r}: expected the scheme and host of the pages, https://watch.example"
         )
+    if found.keep < 1:
+        raise SettingsError(f"{PREFIX}KEEP={found.keep:g}: expected days, 1 or more")
     if found.database and urlsplit(found.database).scheme not in ("postgresql", "postgres"):
         raise SettingsError(
             f"{PREFIX}DATABASE: expected postgresql://user:password@host/name; without it the database is a file "

@@ -14,8 +14,10 @@ class SettingsError(WatchError):
 class CrawlFailed(WatchError):
     """A site could not be read now; it is tried again later."""
 
-    def __init__(self, text: str, retry_after: float | None = None) -> None:
+    def __init__(self, text: str, retry_after: float | None = None, status: int | None = None) -> None:
         super().__init__(text)
+        self.status = status
+        """Of the answer, if there was one that said no."""
         self.retry_after = retry_after
         """Seconds for which the site asks to be left alone."""
 

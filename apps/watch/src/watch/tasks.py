@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
+from django.utils import timezone
+
 from duly.contrib.django import app
-from watch import crawls, planning
+from watch import crawls, planning, tidying
 
 
 @app.task(
@@ -28,3 +31,10 @@ def crawl(site: int, host: str) -> crawls.Outcome:
 def keep_in_step() -> int:
     """Schedules as the rows of sites have them, should a process have died between the two."""
     return planning.keep_in_step(app)
+
+
+@app.periodic(timedelta(days=1))
+@app.task(name="watch.tidy", queue="crawl")
+def tidy() -> int:
+    """Forget who was told of what long ago."""
+    return tidying.tidy(timezone.now() - timedelta(days=settings.WATCH.keep))

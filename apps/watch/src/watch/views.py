@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import msgspec
+from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db.models import Case, Count, F, Max, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -52,6 +54,11 @@ class Line(msgspec.Struct):
     failed: int = 0
     dropped: int = 0
     last: datetime | None = None
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether it is not kept any more who was told."""
+        return bool(self.post.found_at < timezone.now() - timedelta(days=settings.WATCH.keep))
 
     @property
     def within(self) -> timedelta | None:

@@ -180,4 +180,6 @@ def _good(answer: Answer) -> Answer:
         return answer
     words = {404: "there is no such page", 410: "it is gone for good", 429: "too many requests"}
     said = words.get(answer.status, "")
-    raise CrawlFailed(f"{answer.url} answered {answer.status}{said and ': ' + said}", answer.retry_after)
+    raise CrawlFailed(
+        f"{answer.url} answered {answer.status}{said and ': ' + said}", answer.retry_after, answer.status
+    )

@@ -10,7 +10,7 @@ from watch.crawling import feeds, selectors
 from watch.crawling.answer import Answer
 from watch.crawling.fetching import Fetcher
 from watch.crawling.selectors import Selectors
-from watch.errors import LayoutChanged
+from watch.errors import CrawlFailed, LayoutChanged
 from watch.found import Found
 
 
@@ -61,7 +61,12 @@ def read_pages(
         if not following or following in seen:
             break
         seen.add(following)
-        answer = fetcher.get(following)
+        try:
+            answer = fetcher.get(following)
+        except CrawlFailed as error:
+            if error.status in (404, 410):  # sites have links to pages that are not there
+                break
+            raise
         posts = selectors.posts_of(answer, wanted)
         everything += posts
     return _reading(first, everything)

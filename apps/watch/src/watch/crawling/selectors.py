@@ -77,8 +77,9 @@ def posts_of(answer: Answer, selectors: Selectors) -> list[Found]:
 
     Raises LayoutChanged when there are items, and none of them has a link, or a title where one is selected.
     """
-    items = LexborHTMLParser(answer.text).css(selectors.item)
-    found = [one for item in items if (one := _post(answer.url, item, selectors)) is not None]
+    tree = LexborHTMLParser(answer.text)
+    items, base = tree.css(selectors.item), _base(answer, tree)
+    found = [one for item in items if (one := _post(base, item, selectors)) is not None]
     if items and not found:
         missing = "title" if any(_value(item, selectors.link, "href") for item in items) else "link"
         selector = getattr(selectors, missing)
@@ -118,5 +119,11 @@ def next_page(answer: Answer, selectors: Selectors) -> str:
     """The address of the next page; empty if there is none."""
     if not selectors.next:
         return ""
-    body = LexborHTMLParser(answer.text).root
-    return "" if body is None else texts.absolute(answer.url, _value(body, selectors.next, "href"))
+    tree = LexborHTMLParser(answer.text)
+    return "" if tree.root is None else texts.absolute(_base(answer, tree), _value(tree.root, selectors.next, "href"))
+
+
+def _base(answer: Answer, tree: LexborHTMLParser) -> str:
+    """What the page's links are relative to."""
+    base = tree.css_first("base[href]")
+    return answer.url if base is None else texts.absolute(answer.url, base.attributes.get("href") or "") or answer.url
