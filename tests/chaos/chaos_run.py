@@ -74,7 +74,8 @@ def _is_executor(process: psutil.Process) -> bool:
 class Run:
     """One run.
 
-    1. ``play``: the demon rages for some seconds, a few times as long where ENOUGH jobs take longer, then all is healed and the backlog is worked off.
+    1. ``play``: the demon rages for some seconds, a few times as long where ENOUGH jobs take longer; then all is
+       healed and the backlog is worked off.
     2. ``check`` reads the log and the store.
     3. ``close`` ends what is left, and removes the folder if asked to.
     """
