@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from gateway_kit import until
 from tests.servers.celery import CeleryProgram
@@ -23,6 +24,7 @@ from duly import Duly, group
 from duly.errors import ConfigError
 from duly.gateway.backends import Answer, RedisBackend, open_backend
 from duly.gateway.running import Gateways
+from duly.job import Filter
 from duly.testing.embedded import embedded_worker
 
 PROJECT = """
@@ -381,3 +383,56 @@ def test_a_back_end_that_nobody_writes_to_is_refused() -> None:
     for url, broker in (("db+sqlite:///x", None), ("rpc://", None), ("cache+memcached://h", "amqp://h//")):
         with pytest.raises(ConfigError, match="result_backend="):
             open_backend(url, broker, None)
+
+
+def test_gateways_that_are_killed_lose_no_answer(tmp_path: Path, shared_redis: RedisServer) -> None:
+    """Chains of two and chords, while the gateway is killed again and again: each gets its result, once."""
+    urls = {"BROKER": shared_redis.url(12), "BACKEND": shared_redis.url(13), "STORE": f"sqlite:///{tmp_path}/duly.db"}
+    (tmp_path / "proj.py").write_text(WORKER + ADDING)
+    command = [sys.executable, "-m", "duly", "-A", "proj", "worker", "-c", "1", "-Q", "here"]
+    worker = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **urls})
+    killed, done = 0, threading.Event()
+
+    def kill_gateways() -> None:
+        nonlocal killed
+        while not done.wait(0.7):
+            for child in psutil.Process(worker.pid).children():
+                if "gatekeeper" in " ".join(child.cmdline()):
+                    child.kill()
+                    killed += 1
+
+    killer = threading.Thread(target=kill_gateways)
+    with (
+        closing(Duly("proj", store=urls["STORE"])) as app,
+        CeleryProgram(tmp_path / "celery", PROJECT, urls) as celery,
+    ):
+        try:
+            until(lambda: bool(app.store.workers()), "the worker")
+            killer.start()
+            threading.Timer(8, done.set).start()
+            said = celery.run("""
+chains = [(add.s(i, 1) | add.s(100)).apply_async() for i in range(100)]
+chords = [chord([add.s(i, 1), add.s(i, 2), add.s(i, 3)], tsum.s()).apply_async() for i in range(30)]
+print([r.get(timeout=60) for r in chains] == [i + 101 for i in range(100)])
+print([r.get(timeout=60) for r in chords] == [3 * i + 6 for i in range(30)])
+""", patience=150)  # fmt: skip
+            until(lambda: not app.store.unanswered(1), "all are told")
+        finally:
+            done.set()
+            killer.join()
+            worker.kill()
+            worker.wait()
+        assert said.split() == ["True", "True"]
+        assert killed > 2
+        assert all(job.attempt == 1 for job in app.jobs(Filter(), limit=1000).jobs)
+
+
+ADDING = """
+@app.task
+def add(x, y=0):
+    return x + y
+
+@app.task
+def tsum(numbers):
+    return sum(numbers)
+"""

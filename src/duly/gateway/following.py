@@ -20,6 +20,7 @@ import msgspec
 from duly.codec import decode_value
 from duly.gateway.wire import Embed, Message
 from duly.job import Flag, Gate, Job, Options, Place, Sender
+from duly.routing import DESTINATION
 from duly.signature import signature
 from duly.weaving import Given, Loom
 
@@ -92,13 +93,25 @@ def _asks(job: Job, message: Message, children: list[Any], elsewhere: Embed) -> 
 # -- a canvas --------------------------------------------------------------------------------------
 
 
+def queue_of(app: Duly, task: str, options: Mapping[str, Any], came_from: str) -> str:
+    """Where a task goes that follows another: as its call says, or the task, or the routes; else where the one before
+    it came from, which is served by whoever runs such tasks. Raises TypeError and ValueError for what is no queue."""
+    known, route = app.known(task), app.routing.route(task)
+    said: list[Mapping[str, Any]] = [options]
+    if known is not None:
+        said.append({name: known.options.get(name) for name in DESTINATION})
+    if route is not None:
+        said.append(route.options)
+    return next((queue for one in said if (queue := app.routing.destination(one)) is not None), came_from)
+
+
 class _Elsewhere(Exception):
     """A part of what follows is not for this door."""
 
 
 def _woven(here: Here, message: Message, first: Job) -> Adopted | None:
     """The message with all that follows, as a canvas of ours; None if part of that is elsewhere."""
-    parts = _Parts(here, message)
+    parts = _Parts(here, message, first.queue)
     try:
         embed = message.embed
         chain = [parts.taken(sig, "chain", i) for i, sig in enumerate(reversed(embed.chain or []))]
@@ -125,8 +138,9 @@ def _woven(here: Here, message: Message, first: Job) -> Adopted | None:
 class _Parts:
     """The signatures that follow a message: as ours, and what of them ours have no place for."""
 
-    def __init__(self, here: Here, message: Message) -> None:
+    def __init__(self, here: Here, message: Message, queue: str) -> None:
         self._here = here
+        self._queue = queue
         self._message = message
         embed = message.embed
         following = [*(embed.callbacks or []), *(embed.chain or [])[-1:]]
@@ -178,6 +192,9 @@ class _Parts:
         if self._here.app.known(task) is None:
             raise _Elsewhere(task)
         id = options.setdefault("task_id", deterministic(self._message.id, *path))
+        options["queue"] = queue_of(self._here.app, task, options, self._queue)
+        for name in ("routing_key", "exchange"):
+            options.pop(name, None)
         self._chords[id] = said.get("chord")
         self._groups[id] = (said.get("group_id"), said.get("group_index"))
         self._children[id] = [result_tuple(one) for one in options["link"]]

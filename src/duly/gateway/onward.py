@@ -13,13 +13,12 @@ from typing import Any
 
 import msgspec
 
-from duly.errors import ConfigError
 from duly.gateway import celery_results, wire
 from duly.gateway.backends import Answer, Backend, RedisBackend
 from duly.gateway.celery_results import PROPAGATED, SUCCESS, Origin, Standing
 from duly.gateway.chords import Chords
 from duly.gateway.envelope import Envelope
-from duly.gateway.following import Adopted, Here, deterministic, with_what_follows
+from duly.gateway.following import Adopted, Here, deterministic, queue_of, with_what_follows
 from duly.gateway.wire import Embed, Message
 from duly.job import Job, JobView
 from duly.store import Store
@@ -201,27 +200,12 @@ class Onward:
 
     def _send(self, message: Message, options: Mapping[str, Any], job: JobView) -> None:
         app = self._here.app
-        queue = self._queue(message, options, job)
+        queue = queue_of(app, message.task, options, job.queue)
         if app.known(message.task) is not None and queue in self._here.queues:
             adopted: Adopted = with_what_follows(self._here, message, self._make(message, queue, self._store.now()))
             self._store.enqueue(adopted.jobs, adopted.gates)
         else:
             self._put(queue, wire.encode(message))
-
-    def _queue(self, message: Message, options: Mapping[str, Any], job: JobView) -> str:
-        """Where it goes: as it says, else as the routes say, else as its task says; a task that nobody here knows,
-        where the one before it came from."""
-        routing, task = self._here.app.routing, self._here.app.known(message.task)
-        try:
-            said = routing.destination(options)
-            if said is not None:
-                return said
-            route = routing.route(message.task)
-            if route is not None and (queue := routing.destination(route.options)) is not None:
-                return queue
-        except (TypeError, ValueError) as exc:
-            raise ConfigError(f"job {job.id}: where {message.task} goes cannot be told: {exc}") from None
-        return job.queue if task is None else task.defaults().queue
 
 
 def _id(sig: Sig, *path: object) -> str:
