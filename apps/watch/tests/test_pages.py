@@ -110,12 +110,12 @@ def test_who_was_told_is_kept_for_thirty_days(
 ) -> None:
     monkeypatch.setattr(tidying, "BATCH", batch)
     Delivery.objects.update(state="accepted", accepted_at=timezone.now())
-    first, second = Post.objects.get(key="new0"), Post.objects.get(key="new1")
+    first, second = Post.objects.get(key="new2"), Post.objects.get(key="new1")  # as they were stored: eldest first
     first.deliveries.update(created_at=timezone.now() - timedelta(days=31))
     second.deliveries.update(created_at=timezone.now() - timedelta(days=31), state="waiting")
     Post.objects.update(found_at=timezone.now() - timedelta(days=31))
     assert tidy() == 2
-    assert set(Delivery.objects.values_list("post__key", flat=True)) == {"new1", "new2"}
+    assert set(Delivery.objects.values_list("post__key", flat=True)) == {"new0", "new1"}
     assert "not kept any more" in page(client, f"/post/{first.pk}/")
     assert Post.objects.count() == 5
 
