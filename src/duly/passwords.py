@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 _BEFORE_HOST = re.compile(r"(?<=://)([^/\s@:?#]*):[^\s?#]+(?=@)")  # up to the last @: a password may have one in it
-_OPTION = re.compile(r"(?<=[?&])((?:ssl)?password)=[^&#\s]*")
-_OPTIONS = re.compile(r"([?&])(?:(?:ssl)?password=[^&#\s]*(?:&|$))+")
+_OPTION = re.compile(r"(?<=[?&])((?:ssl|sentinel_)?password)=[^&#\s]*")
+_OPTIONS = re.compile(r"([?&])(?:(?:ssl|sentinel_)?password=[^&#\s]*(?:&|$))+")
 
 
 def hidden(text: str) -> str:

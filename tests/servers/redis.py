@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import redis
 from tests.servers.process import Server, ServerFailed, free_port
 
 
@@ -61,6 +62,32 @@ class RedisReplica(RedisServer):
     def promote(self) -> None:
         """It follows nobody any more."""
         self.ask("REPLICAOF", "NO", "ONE")
+
+
+class RedisSentinel(RedisServer):
+    """A server that watches a primary, called ``service``, and makes a replica of it the primary when it is gone."""
+
+    service = "jobs"
+
+    def __init__(self, folder: Path, primary: RedisServer, down_after: float = 0.5) -> None:
+        super().__init__(folder)
+        self._primary, self._down_after = primary, down_after
+
+    def command(self) -> Sequence[str]:
+        watched = f"sentinel monitor {self.service} 127.0.0.1 {self._primary.port} 1"
+        patience = f"sentinel down-after-milliseconds {self.service} {int(self._down_after * 1000)}"
+        file = self.folder / "sentinel.conf"
+        file.write_text(f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n{watched}\n{patience}\n")
+        return ["redis-server", str(file), "--sentinel"]
+
+    def answers(self) -> bool:
+        with contextlib.suppress(redis.exceptions.RedisError), redis.Redis(port=self.port) as client:
+            return bool(client.ping())
+        return False
+
+    def knows_a_replica(self) -> bool:
+        with redis.Redis(port=self.port) as client:
+            return int(client.sentinel_master(self.service)["num-slaves"]) == 1
 
 
 def _quoted(word: str) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisReplica, RedisServer
+from tests.servers.redis import RedisReplica, RedisSentinel, RedisServer
 
 import duly.store
 from duly.errors import StoreError, StoreTooNew, StoreUnavailable
@@ -305,6 +305,39 @@ def test_after_a_failover_the_store_follows_and_what_the_replica_had_is_there(tm
         assert states(store) == dict.fromkeys(ids, State.WAITING) | {lease.id: State.SUCCEEDED}
         assert put(store) in states(store)
         store.close()
+
+
+def test_sentinels_say_where_the_primary_is_and_are_asked_again_when_it_is_gone(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path / "a", {"repl-diskless-sync-delay": "0"}) as first,
+        RedisReplica(tmp_path / "b", first) as second,
+        RedisSentinel(tmp_path / "s", first) as sentinel,
+    ):
+        eventually(second.is_in_step)
+        eventually(sentinel.knows_a_replica)
+        hosts = f"127.0.0.1:1,127.0.0.1:{sentinel.port}"  # the first of them is not there
+        store = duly.store.open(f"redis+sentinel://{hosts}/jobs?timeout=20")
+        listener = store.listen("work")
+        worker = register(store)
+        ids = [put(store) for _ in range(3)]
+        [lease] = take(store, worker)
+        eventually(lambda: second.ask("DBSIZE") == first.ask("DBSIZE"))
+        first.kill()
+        assert set(states(store)) == {*ids, lease.id}
+        assert store.exchange(worker, 0, [done(lease)], 0, []).refused == []
+        assert states(store)[lease.id] == State.SUCCEEDED
+        assert "role:master" in second.ask("INFO", "replication")
+        listener.wait(5)
+        eventually(lambda: (store.notify("work"), listener.wait(0.1))[1])  # type: ignore[func-returns-value]
+        listener.close()
+        store.close()
+
+
+def test_sentinels_that_do_not_know_are_named(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "a") as server, RedisSentinel(tmp_path / "s", server) as sentinel:
+        store = duly.store.open(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/job?timeout=0.2")
+        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1: .*cannot be reached.*knows no 'job'"):
+            store.counts()
 
 
 def test_a_server_that_loads_its_data_is_waited_for(server: RedisServer, store: Store) -> None:

@@ -37,6 +37,10 @@ def test_the_url_of_a_store_leads_to_it(kind: str, store_of: Callable[[str], str
         ),
         ("postgresql://u:p@w@h/d", "postgresql://u@h/d"),
         ("postgresql://h:5432/d?user=a&password=pw", "postgresql://h:5432/d?user=a"),
+        (
+            "redis+sentinel://u:pw@a,b:1/jobs/2?sentinel_password=pw&prefix=x",
+            "redis+sentinel://u:********@a,b:1/jobs/2?sentinel_password=********&prefix=x",
+        ),
         ("redis://u:pw@h:1/2?prefix=x", "redis://u:********@h:1/2?prefix=x"),
         ("redis://h:1/2?password=pw&prefix=x", "redis://h:1/2?password=********&prefix=x"),
     ],

@@ -13,7 +13,8 @@ from duly.store.contract import Listener, Store
 
 __all__ = ["Listener", "Store", "load", "open"]
 
-_SCHEMES = ("sqlite", "postgresql", "postgres", "redis", "rediss", "unix")
+_REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
+_SCHEMES = ("sqlite", "postgresql", "postgres", *_REDIS)
 
 
 def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # noqa: A001 - store.open(url) reads as it should
@@ -38,7 +39,7 @@ def open(url: str, *, clock: Clock = SYSTEM, create: bool = True) -> Store:  # n
         with _extra("postgres", "psycopg"):
             from duly.store.postgres import PostgresStore
         return PostgresStore(url, clock=clock, create=create)
-    if scheme in ("redis", "rediss", "unix") and separator:
+    if scheme in _REDIS and separator:
         with _extra("redis", "redis", "hiredis"):
             from duly.store.redis import RedisStore
         return RedisStore(url, clock=clock, create=create)

@@ -15,7 +15,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hiredis
@@ -26,10 +26,12 @@ from redis.retry import Retry
 
 from duly.errors import StoreError, StoreUnavailable
 from duly.store.redis.scripts import Script
-from duly.store.redis.url import Place, address
+from duly.store.redis.url import Place, Sentinels, address
 
 _READ = 1 << 16  # bytes
 _IDLE = 0.2  # seconds after which a connection is looked at before it is used: the server may have closed it
+_SENTINEL_PATIENCE = 1.0  # seconds for one Sentinel, at most: another may know
+_OF_THE_SERVER = ("db", "username", "password", "client_name")  # what is not meant for Sentinels
 _NO_RETRIES = Retry(NoBackoff(), 0)
 
 
@@ -151,18 +153,46 @@ class Opening:
 
 def _connect(place: Place, elsewhere: tuple[str, int] | None) -> Connection:
     options = redis.connection.parse_url(place.driver)  # type: ignore[no-untyped-call]
+    if elsewhere is None and place.sentinels is not None:
+        elsewhere = _primary(place.sentinels, options, place.timeout)
+    driver = _driver(options, elsewhere, place.timeout)
+    connected, driver._sock = driver._sock, None  # it has no other name for it; ours now
+    _wait_in_the_kernel(connected, place.timeout)
+    return Connection(connected, getattr(driver, "host", ""), getattr(driver, "port", 0), address(driver))
+
+
+def _driver(options: Mapping[str, Any], elsewhere: tuple[str, int] | None, timeout: float) -> Any:
+    """A connection of the driver. Raises StoreError."""
+    options = dict(options)
     kind = options.pop("connection_class", redis.connection.Connection)
     if elsewhere is not None:
         options["host"], options["port"] = elsewhere
-    timeout = place.timeout
     driver = kind(**options, protocol=2, socket_timeout=timeout, socket_connect_timeout=timeout, retry=_NO_RETRIES)
     try:
         driver.connect()
     except (redis.exceptions.RedisError, OSError) as error:
         raise _why_not(driver, error) from error
-    connected, driver._sock = driver._sock, None  # it has no other name for it; ours now
-    _wait_in_the_kernel(connected, timeout)
-    return Connection(connected, getattr(driver, "host", ""), getattr(driver, "port", 0), address(driver))
+    return driver
+
+
+def _primary(sentinels: Sentinels, options: Mapping[str, Any], timeout: float) -> tuple[str, int]:
+    """Where the primary is, by the first Sentinel that knows. Raises Again."""
+    theirs = {name: value for name, value in options.items() if name not in _OF_THE_SERVER}
+    theirs |= {"username": sentinels.username, "password": sentinels.password}
+    answers = []
+    for host in sentinels.hosts:
+        try:
+            driver = _driver(theirs, host, min(timeout, _SENTINEL_PATIENCE))
+            driver.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinels.service)
+            found = driver.read_response()
+            driver.disconnect()
+        except (StoreError, redis.exceptions.RedisError, OSError) as error:
+            answers.append(f"{host[0]}:{host[1]}: {said(error).removeprefix('store ')}")
+            continue
+        if found is not None:
+            return found[0].decode(), int(found[1])
+        answers.append(f"{host[0]}:{host[1]} knows no {sentinels.service!r}")
+    raise Again(f"store {sentinels.service!r}: no Sentinel says where it is: {'; '.join(answers)}")
 
 
 def _wait_in_the_kernel(connected: socket.socket, timeout: float) -> None:
