@@ -216,6 +216,15 @@ def test_a_feed_that_gives_all_its_posts_new_ids_is_no_flood(sites: Sites, feed:
     assert feed().new == 0
 
 
+def test_posts_that_only_read_the_same_are_news(sites: Sites, feed: Crawler) -> None:
+    """A feed of one post, whose title never changes."""
+    for number in range(3):
+        body = rss(number).replace(f"Post {number}", "New release").replace(f"About {number}", "")
+        sites.pages["/feed"] = Reply(body)
+        assert feed().new == 1
+    assert told() == ["New release"] * 2
+
+
 def test_what_breaks_in_a_crawl_is_on_the_site_too(
     sites: Sites, feed: Crawler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

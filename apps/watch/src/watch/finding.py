@@ -19,6 +19,8 @@ from watch.models import Post, Site
 
 MOST = 100
 """Posts a transaction, at most."""
+ENOUGH = 3
+"""Posts that have to read the same before it is no accident: some feeds give all their posts the same title."""
 
 
 class Recorded(msgspec.Struct):
@@ -58,19 +60,21 @@ def rekey(site: Site, found: Sequence[Found]) -> int:
     """How many posts have got the keys that their site has given them anew.
 
     A site that moves, or changes its software, may give all its posts other ids or addresses. When none of them is
-    known by its key, those that read the same as known ones are those, and are no news.
+    known by its key, and half of them at least read as known ones do, of the same date, those are no news.
     """
-    if not found or Post.objects.filter(site=site, key__in=[one.key for one in found]).exists():
+    anew = {one.key: one for one in found}
+    if len(anew) < ENOUGH or Post.objects.filter(site=site, key__in=anew).exists():
         return 0
     with transaction.atomic():
-        same = {
-            post.digest: post for post in Post.objects.filter(site=site, digest__in=[one.digest for one in found])
-        }
+        known = Post.objects.filter(site=site, digest__in=[one.digest for one in anew.values()])
+        same = {(post.digest, post.published): post for post in known}
         changed = []
-        for one in found:
-            if (post := same.pop(one.digest, None)) is not None:
+        for one in anew.values():
+            if (post := same.pop((one.digest, one.published), None)) is not None:
                 post.key, post.url = one.key, one.url
                 changed.append(post)
+        if len(changed) < max(ENOUGH, len(anew) / 2):
+            return 0
         Post.objects.bulk_update(changed, ["key", "url"])
     return len(changed)
 

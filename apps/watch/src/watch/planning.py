@@ -36,7 +36,7 @@ def listen() -> None:
     post_delete.connect(_deleted, Site, dispatch_uid="watch.planning")
 
 
-def _saved(instance: Site, created: bool, raw: bool = False, **_: Any) -> None:
+def _saved(instance: Site, created: bool, **_: Any) -> None:
     transaction.on_commit(lambda: _after_save(instance, created), robust=True)
 
 
