@@ -161,7 +161,13 @@ def since(found: dict[str, float], google: Google) -> list[float]:
 def chaos(options: argparse.Namespace) -> None:
     with folder() as place:
         outcome = storm.run(
-            place, options.posts, options.people, options.seed, every=3.0, patience=options.posts * options.people
+            place,
+            options.posts,
+            options.people,
+            options.seed,
+            every=3.0,
+            most=100,
+            patience=options.posts * options.people,
         )
     print(f"seed {options.seed}: {outcome}")
     assert outcome.told == outcome.shown == outcome.pairs

@@ -57,7 +57,7 @@ def test_killed_after_our_record_nothing_is_sent_again(tmp_path: Path) -> None:
 def test_chaos(tmp_path: Path) -> None:
     """``python apps/watch/bench.py chaos`` does it with 200 posts and 500 subscribers."""
     seed = int(os.environ.get("DULY_CHAOS_SEED", time.time()))
-    outcome = chaos.run(tmp_path, posts=10, people=20, seed=seed, every=0.5, patience=200)
+    outcome = chaos.run(tmp_path, posts=10, people=20, seed=seed, every=1.0, most=6, patience=200)
     assert outcome.told == outcome.shown == outcome.pairs, (seed, outcome)
     assert outcome.kills > 0
     assert outcome.doubled <= outcome.kills * chaos.THREADS, (seed, outcome)

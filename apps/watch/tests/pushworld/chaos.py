@@ -33,14 +33,14 @@ class Outcome:
     seconds: float
 
 
-def run(folder: Path, posts: int, people: int, seed: int, every: float = 1.0, patience: float = 100) -> Outcome:
-    """``every``: seconds between two kills, about; ``patience``: seconds until everybody has to be told."""
+def run(folder: Path, posts: int, people: int, seed: int, every: float, most: int, patience: float) -> Outcome:
+    """``every``: seconds between two kills, about; ``most`` of them; ``patience``: seconds until all are told."""
     rng = random.Random(seed)
     pairs, kills = posts * people, [0]
     with installed(folder, people) as (installation, google):
 
         def at_the_worst_moment(device: str, key: str, port: int) -> None:
-            if rng.random() < 10 / pairs:
+            if kills[0] < most and rng.random() < 10 / pairs:
                 kills[0] += kill(client_of(port))
 
         google.on_accept = at_the_worst_moment
@@ -50,6 +50,8 @@ def run(folder: Path, posts: int, people: int, seed: int, every: float = 1.0, pa
             while len(google.counts()) < pairs:
                 assert time.monotonic() - begin < patience, f"{len(google.counts())} of {pairs} after {patience} s"
                 time.sleep(rng.uniform(0, 2 * every))
+                if kills[0] >= most:
+                    continue
                 victim = rng.randrange(WORKERS)
                 pid = rng.choice(family(alive[victim].pid))
                 kills[0] += kill(pid)
