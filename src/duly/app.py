@@ -32,6 +32,7 @@ from duly.making import default_name, fit_task, make_task
 from duly.messages import OnLate
 from duly.moving import Elsewhere
 from duly.periodic import Periodic, PeriodicOptions, Schedules
+from duly.remote import make_remote
 from duly.result import AsyncResult, EagerResult
 from duly.signature import Signature, signature
 from duly.store.contract import Order, Store
@@ -245,6 +246,15 @@ class Duly(Finalizable, Configurable):
         """
         made = task() if isinstance(task, type) else task
         return cast(T, self._register(fit_task(self, made)))
+
+    def remote(self, name: str, /, **options: Unpack[TaskOptions]) -> Task[..., Any]:
+        """A task that workers of Celery run: ``add = app.remote("proj.tasks.add")``; called as any other
+        (docs/relay.md).
+
+        ``queue``: the one that they consume from, "celery" unless given. ``duly relay`` puts the calls there and gets
+        the results. Raises ConfigError.
+        """
+        return self._register(make_remote(self, name, options))
 
     def _register(self, task: Task[..., Any]) -> Task[..., Any]:
         old = self._registry.get(task.name)

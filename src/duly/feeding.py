@@ -98,6 +98,14 @@ def fed(before: Predecessors, args: bytes, feed: Feed) -> bytes:
     return _encode(([first, *positional], named))
 
 
+def sent(before: Predecessors, args: bytes, feed: Feed) -> bytes:
+    """:func:`fed` for a task that is run elsewhere; an errback gets the id of the job that failed, as Celery's do."""
+    if feed.kind != "error":
+        return fed(before, args, feed)
+    positional, named = _call.decode(args)
+    return _encode(([_origin(before, feed.gate)[0], *positional], named))
+
+
 def _value(one: Result) -> msgspec.Raw:
     if one.state != State.SUCCEEDED:
         raise JobError(f"job {one.id}, whose result this job is to get, is run again and has not succeeded")

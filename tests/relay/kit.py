@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -64,13 +63,16 @@ class Note(msgspec.Struct, kw_only=True):
 class Fleet:
     """``proj`` on a broker; ``relay`` starts relays for it. Everything ends with ``with``."""
 
-    def __init__(self, folder: Path, broker: str, text: str = PROJECT) -> None:
+    def __init__(self, folder: Path, broker: str, text: str = PROJECT, **environment: str) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.broker = broker
+        self.results = ""  # where Celery's workers put them
         self.store = f"sqlite:///{folder}/relay.db"
         self._notes = folder / "notes"
-        self.celery = CeleryProgram(folder / "celery", text, {"BROKER": broker, "NOTES": str(self._notes)})
+        self.celery = CeleryProgram(
+            folder / "celery", text, {"BROKER": broker, "NOTES": str(self._notes), **environment}
+        )
         self._relays: list[subprocess.Popen[bytes]] = []
 
     def worker(self, *words: str) -> subprocess.Popen[bytes]:
@@ -132,6 +134,15 @@ class Fleet:
     def runs(self, id: str) -> int:
         return sum(note.id == id for note in self.notes())
 
+    def end_relay(self, number: int) -> None:
+        """Tell it to leave, and see it leave well."""
+        self._relays[number].terminate()
+        assert self._relays[number].wait(30) == 0, self.log(number)
+
+    def kill_relay(self, number: int) -> None:
+        self._relays[number].kill()
+        self._relays[number].wait(30)
+
     def until(self, what: Callable[[], bool], patience: float = PATIENCE) -> None:
         until(what, self.logs, patience)
 
@@ -142,15 +153,14 @@ class Fleet:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for process in self._relays:
-            process.send_signal(signal.SIGCONT)
             process.terminate()
-        self.celery.close()
         for process in self._relays:
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.celery.close()
 
 
 def until(what: Callable[[], bool], otherwise: Callable[[], str], patience: float = PATIENCE) -> None:

@@ -36,12 +36,14 @@ def read(raw: object) -> wire.Message:
 
 def test_a_far_message_is_a_job_until_it_is_put_unchanged_at_its_time(fleet: Fleet, hands: Hands) -> None:
     """As a real Celery wrote it, to the last byte of its properties and body."""
-    fleet.celery.run(
-        "later.apply_async([1, 'ü'], {'a': None}, countdown=8, priority=3, expires=3600, headers={'mine': [1.5, {}]})"
-    )
-    (sent,) = hands.take("celery.later")
-    hands.send("celery.later", sent)
     fleet.relay()
+    hands.declare("draft")
+    fleet.celery.run(
+        "later.apply_async([1, 'ü'], {'a': None}, countdown=9, priority=3, expires=3600, headers={'mine': [1.5, {}]},"
+        "queue='draft')"
+    )
+    (sent,) = hands.take("draft")
+    hands.send("celery.later", sent)
     fleet.until(lambda: len(fleet.jobs()) == 1)
     (job,) = fleet.jobs()
     assert hands.waiting("celery.later") == 0
@@ -101,14 +103,14 @@ def test_a_message_whose_queue_is_not_there_waits_for_it(fleet: Fleet, hands: Ha
 
 def test_the_same_id_twice(fleet: Fleet, hands: Hands) -> None:
     """A message that comes twice is one; a retry, and another call under the same id, are others."""
-    first = call("x", 5)
-    for raw in (first, first, call("x", 5.5, retries=1), call("x", 6)):
-        hands.send("celery.later", raw)
     fleet.relay()
+    first = call("x", 600)
+    for raw in (first, first, call("x", 605, retries=1), call("x", 610), first):
+        hands.send("celery.later", raw)
+    fleet.until(lambda: len(fleet.jobs()) == 3 and hands.waiting("celery.later") == 0)
+    fleet.duly("move", "--queue", "celery.later", "--eta", "now", "--yes")
     fleet.until(lambda: hands.waiting("celery") == 3)
-    fleet.until(lambda: set(fleet.states()) == {"succeeded"})
     assert len(fleet.jobs()) == 3
-    assert hands.take("celery")[0] == first
 
 
 def test_two_relays_and_a_broker_that_restarts(tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_two_relays_and_a_broker_that_restarts(tmp_path: Path) -> None:
             fleet.relay()
             fleet.relay(wait=False)
             for number, id in enumerate(ids):
-                hands.send("celery.later", call(id, 3 + number / 5))
+                hands.send("celery.later", call(id, 4 + number / 20))
         broker.restart()
         with Hands(fleet.broker) as hands:
             fleet.until(lambda: hands.waiting("celery") >= len(ids))

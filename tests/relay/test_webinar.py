@@ -15,7 +15,7 @@ from tests.relay.kit import Fleet
 from tests.servers.rabbitmq import RabbitServer
 
 PATIENCE = 3  # seconds that the broker waits
-AHEAD = 14  # seconds
+AHEAD = 10  # seconds
 
 
 @pytest.fixture

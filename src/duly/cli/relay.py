@@ -12,30 +12,32 @@ import click
 from duly.cli.background import Background, background_options, level
 from duly.cli.root import Verb
 from duly.cli.session import Session, pass_session
-
-INBOX = ".later"
-"""What follows a queue's name in the name of its inbox."""
+from duly.remote import INBOX
 
 
 @click.command(cls=Verb)
 @click.option("-Q", "--queues", multiple=True, metavar="QUEUES", help="Queues to put messages on. [default: celery]")
+@click.option("--results", metavar="URL", help="Where Celery's workers put results: redis://host:6379/0 or rpc://")
 @click.option("-n", "--name", default="relay", show_default=True, metavar="NAME", help="Its name among the workers.")
 @click.option("-l", "--loglevel", default="INFO", callback=level, metavar="LEVEL", help="DEBUG to ERROR. [INFO]")
 @background_options
 @pass_session
-def relay(session: Session, /, queues: tuple[str, ...], name: str, loglevel: str, **given: Any) -> None:
+def relay(
+    session: Session, /, queues: tuple[str, ...], results: str | None, name: str, loglevel: str, **given: Any
+) -> None:
     """Keep far-ahead messages of Celery in the store, and put them on their queues when due; until TERM or Ctrl-C.
 
     Messages are taken from QUEUE.later and put on QUEUE, unchanged; what is due within seconds goes straight on.
     Another pair of queues is said as INBOX:QUEUE. The broker: -b amqp://user:password@host//
 
-    They are jobs until then: duly jobs, cancel, move and the dashboard work on them.
+    They are jobs until then: duly jobs, cancel, move and the dashboard work on them. Calls of tasks that an app of
+    duly's declares with app.remote() go the same way; their results come from --results.
     """
     from duly.relay.process import Relay, RelayOptions
     from duly.worker import logs, systemd
 
     options = RelayOptions(
-        store=_store_url(session), broker=_broker_url(session), targets=targets_of(queues), name=name
+        store=_store_url(session), broker=_broker_url(session), targets=targets_of(queues), results=results, name=name
     )
     background = Background(session, **given)
     with background.begin():

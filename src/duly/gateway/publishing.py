@@ -48,14 +48,30 @@ class Publisher(Protocol):
 
 def open_publisher(url: str) -> Publisher:
     """Connects with the first put. Raises ConfigError for a broker that is not known."""
+    with needed(url):
+        return RabbitPublisher(url) if is_rabbit(url) else RedisPublisher(url)
+
+
+def is_rabbit(url: str) -> bool:
+    """Whether it is a broker of RabbitMQ and not one of Redis. Raises ConfigError if it is neither."""
     scheme = urlsplit(url).scheme
-    if scheme in ("amqp", "amqps", "pyamqp"):
-        return RabbitPublisher(url)
-    if scheme in ("redis", "rediss"):
-        return RedisPublisher(url)
-    raise ConfigError(
-        f"broker {hidden(url)!r}: a broker is amqp://user:password@host:5672// (RabbitMQ) or redis://host:6379/0"
-    )
+    if scheme not in ("amqp", "amqps", "pyamqp", "redis", "rediss"):
+        raise ConfigError(
+            f"broker {hidden(url)!r}: a broker is amqp://user:password@host:5672// (RabbitMQ) or redis://host:6379/0"
+        )
+    return "amqp" in scheme
+
+
+@contextlib.contextmanager
+def needed(url: str) -> Iterator[None]:
+    """Imports of what a broker needs. Raises ConfigError that says how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        extra = {"pika": "amqp", "redis": "redis"}.get(exc.name or "")
+        if extra is None:
+            raise
+        raise ConfigError(f"{hidden(url)!r} needs a package that is not here: pip install 'duly[{extra}]'") from None
 
 
 class RabbitPublisher:

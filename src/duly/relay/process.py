@@ -21,9 +21,10 @@ import msgspec
 
 from duly import store as stores
 from duly.clock import MICROS, SYSTEM, Clock
-from duly.errors import ConfigError, StoreError
+from duly.errors import StoreError
+from duly.gateway.publishing import is_rabbit, needed
 from duly.job import Filter, WorkerInfo
-from duly.passwords import hidden
+from duly.relay.answers import open_answers
 from duly.relay.broker import Intake, Putter
 from duly.relay.keeping import Keeping
 from duly.relay.putting import Putting, PuttingSeat
@@ -49,6 +50,7 @@ class RelayOptions(msgspec.Struct, frozen=True, kw_only=True):
     store: str  # URL
     broker: str  # URL
     targets: Mapping[str, str]  # the queue that each inbox is for
+    results: str | None = None  # URL; where Celery's workers put them
     name: str = "relay"
     near: float = NEAR  # seconds
 
@@ -63,6 +65,7 @@ class Relay:
         self._store = self._open()
         self._inboxes = tuple(options.targets)
         self._intake, self._putter = at_broker(options.broker, self._inboxes)
+        self._answers = open_answers(options.results, options.broker) if options.results else None
         self._heartbeat = Heartbeat(self._open(), LEASE, clock, lambda: None)
         terms = Terms(lease=LEASE, max_lost=_NEVER_GIVE_UP, keep=None, keep_failed=None)
         self._maintenance = Maintenance(self._open(), terms, clock)
@@ -90,7 +93,9 @@ class Relay:
         """Put, as this incarnation, until told to stop or its lease is lost."""
         over = threading.Event()
         seat = PuttingSeat(self._store, self._worker, self._inboxes, self._clock)
-        putting = Putting(self._store, seat, self._putter, self._options.targets)
+        putting = Putting(
+            self._store, seat, self._putter, self._options.targets, self._answers, lambda: self._heartbeat.cancels
+        )
         thread = self._start("putting", putting.run, over, stop)
         while not stop.wait(_LOOK) and not self._heartbeat.lost:
             self._forget()
@@ -175,15 +180,11 @@ class Relay:
 
 def at_broker(url: str, inboxes: Collection[str]) -> tuple[Intake, Putter]:
     """The two halves of a broker. Raises ConfigError for one that is not known."""
-    scheme = url.partition("://")[0]
-    if scheme in ("amqp", "amqps", "pyamqp"):
-        from duly.relay import rabbitmq
+    with needed(url):
+        if is_rabbit(url):
+            from duly.relay import rabbitmq
 
-        return rabbitmq.RabbitIntake(url, inboxes), rabbitmq.RabbitPutter(url, inboxes)
-    if scheme in ("redis", "rediss"):
+            return rabbitmq.RabbitIntake(url, inboxes), rabbitmq.RabbitPutter(url, inboxes)
         from duly.relay import redis
 
         return redis.RedisIntake(url, inboxes), redis.RedisPutter(url, inboxes)
-    raise ConfigError(
-        f"broker {hidden(url)!r}: a broker is amqp://user:password@host:5672// (RabbitMQ), or redis://host:6379/0"
-    )

@@ -12,17 +12,20 @@ side of it:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from duly.clock import MICROS, Clock
-from duly.errors import DecodeError
+from duly.errors import ConfigError, DecodeError, JobError
 from duly.gateway.publishing import BrokerAway
-from duly.job import ErrorInfo, Kind, Lease, Outcome
-from duly.relay import holding
+from duly.job import Cancel, ErrorInfo, Kind, Lease, Outcome
+from duly.relay import calling, holding
+from duly.relay.answers import Answers
+from duly.relay.awaiting import MOST, Awaiting
 from duly.relay.broker import Put, Putter, Raw
 from duly.store import Store
 from duly.worker.seat import Seat
@@ -33,17 +36,35 @@ _AT_ONCE = 200  # jobs in a batch
 _POLL = 1.0  # seconds between two looks for what is due, without a wake-up
 _AGAIN = 5 * MICROS  # µs until a job is tried again whose queue is not there
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries while the broker does not answer
+_LOOK = 0.05  # seconds between two looks for answers
+_ENDS = (Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELLED)
+_NO_ANSWERS = (
+    "this relay does not know where Celery's workers put their results, and that of {} is wanted: start it with "
+    "--results redis://host/0 (or rpc://), or declare the task with ignore_result=True"
+)
 _HELP = "the job waits for it; a worker that consumes from it declares it"
 
 
 class Putting:
     """One thread's loop for one incarnation of the worker; ``run`` it until ``stop`` is set."""
 
-    def __init__(self, store: Store, seat: PuttingSeat, putter: Putter, targets: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        seat: PuttingSeat,
+        putter: Putter,
+        targets: Mapping[str, str],
+        answers: Answers | None,
+        cancels: Callable[[], Sequence[Cancel]],
+    ) -> None:
+        """``targets``: the queue that each inbox is for. ``answers``: of Celery's workers; None if nobody said where
+        they are. ``cancels``: the jobs that run here and were asked to stop."""
         self._store = store
         self._seat = seat
         self._putter = putter
         self._targets = targets
+        self._cancels = cancels
+        self._awaiting = Awaiting(store, answers)
         self._claimed: tuple[str, ...] = ()
         self._outcomes: list[Outcome] = []  # to be settled with the next exchange
 
@@ -57,17 +78,15 @@ class Putting:
                     log.warning("the broker answers again")
                 pause = _FIRST_PAUSE
                 if not self._step():
-                    self._seat.idle(self._claimed)
+                    self._seat.idle(self._claimed, _LOOK if len(self._awaiting) else _POLL)
             except BrokerAway as exc:
                 if pause == _FIRST_PAUSE:
                     log.error("the broker does not answer: %s", exc)
-                self._settle()
-                self._putter.reconnect()
-                self._claimed = ()
+                self._reconnect()
                 stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
-        self._settle()
-        self._putter.close()
+        self._outcomes += self._awaiting.released()
+        self._reconnect()
 
     def _claim(self) -> None:
         claimed = tuple(self._putter.claim())
@@ -83,14 +102,21 @@ class Putting:
 
     def _step(self) -> bool:
         """Settle, reserve and put; False if there was nothing to do. Raises BrokerAway."""
-        leases = self._exchange(_AT_ONCE)
+        self._outcomes += self._awaiting.ended(self._claimed, self._seat.now())
+        self._outcomes += self._awaiting.cancelled(self._cancels(), self._seat.now())
+        leases = self._exchange(min(_AT_ONCE, MOST - len(self._awaiting)))
         if leases:
             self._put(leases)
         return bool(leases)
 
-    def _settle(self) -> None:
-        if self._outcomes:
+    def _reconnect(self) -> None:
+        """Let go of the broker, when it broke off and at the end; what is settled does not need it."""
+        with contextlib.suppress(BrokerAway):
             self._exchange(0)
+        self._putter.reconnect()
+        if self._awaiting.answers is not None:
+            self._awaiting.answers.close()
+        self._claimed = ()
 
     def _exchange(self, want: int) -> list[Lease]:
         """Settle what is to be settled, and reserve. What the store took may be forgotten by the broker."""
@@ -99,10 +125,15 @@ class Putting:
         leases = self._seat.exchange(outcomes, want if self._claimed else 0, self._claimed)
         ended: dict[str, list[str]] = {}
         for outcome in outcomes:
-            if outcome.kind == Kind.SUCCEEDED and outcome.lease.id not in self._seat.refused:
+            if outcome.kind in _ENDS and outcome.lease.id not in self._seat.refused:
                 ended.setdefault(outcome.lease.queue, []).append(outcome.lease.id)
-        for inbox, ids in ended.items():
-            self._putter.settled(inbox, ids)
+        try:
+            for inbox, ids in ended.items():
+                self._putter.settled(inbox, ids)
+                self._awaiting.settled(ids)
+        except BrokerAway:
+            self._outcomes += [Outcome(lease, Kind.RELEASED) for lease in leases]
+            raise
         return leases
 
     def _put(self, leases: Sequence[Lease]) -> None:
@@ -113,30 +144,51 @@ class Putting:
             while to_do:
                 inbox = to_do[0].queue
                 batch = [lease for lease in to_do if lease.queue == inbox]
-                failed = self._put_on(inbox, batch)
+                failed = self._put_on(inbox, batch, started)
                 to_do = [lease for lease in to_do if lease.queue != inbox]
-                self._outcomes += [self._outcome(lease, started, failed.get(lease.id)) for lease in batch]
+                self._outcomes += [
+                    self._outcome(lease, started, failed.get(lease.id))
+                    for lease in batch
+                    if lease.id in failed or not self._waits(lease)
+                ]
         finally:  # when the broker breaks off: what it did will be seen at the next claim
             self._outcomes += [Outcome(lease, Kind.RELEASED) for lease in to_do]
 
-    def _put_on(self, inbox: str, leases: Sequence[Lease]) -> dict[str, ErrorInfo]:
+    def _put_on(self, inbox: str, leases: Sequence[Lease], started: int) -> dict[str, ErrorInfo]:
         """Put these on the queue that the inbox is for; gives the errors, by id."""
         failed: dict[str, ErrorInfo] = {}
-        puts = []
+        puts: dict[str, Put] = {}
         for lease in leases:
             try:
-                puts.append(Put(lease.id, self._message(lease), lease.attempt, lease.lost))
-            except DecodeError as exc:
-                failed[lease.id] = ErrorInfo(type="DecodeError", module="duly.errors", message=str(exc))
-        for id, why in self._putter.put(inbox, self._targets[inbox], puts).items():
-            failed[id] = ErrorInfo(type="NoQueue", module="duly.relay", message=why, help=_HELP)
+                if self._waits(lease) and self._awaiting.was_sent(lease):
+                    self._awaiting.wait_for(lease, started)
+                else:
+                    puts[lease.id] = Put(lease.id, self._message(lease), lease.attempt, lease.lost)
+            except (DecodeError, ConfigError, JobError) as exc:
+                failed[lease.id] = ErrorInfo(type=type(exc).__name__, module="duly.errors", message=str(exc))
+        for id, why in self._putter.put(inbox, self._targets[inbox], list(puts.values())).items():
+            failed[id] = ErrorInfo(type="NoQueue", module="duly.gateway.publishing", message=why, help=_HELP)
+        for lease in leases:
+            if lease.id in puts and lease.id not in failed and self._waits(lease):
+                self._awaiting.sent(lease, started)
         return failed
 
+    def _waits(self, lease: Lease) -> bool:
+        """Whether it is a call of ours whose answer is to be waited for."""
+        return self._awaiting.wants(lease) and holding.raw_of(lease.headers) is None
+
     def _message(self, lease: Lease) -> Raw:
+        """The message to put: the one that the job keeps, or a new one for a call of ours."""
+        form, target = self._putter.form, self._targets[lease.queue]
         raw = holding.raw_of(lease.headers)
-        if raw is None:
-            raise DecodeError(f"job {lease.id} keeps no message, so there is nothing to put on {lease.queue!r}")
-        return holding.to_put(lease, raw, self._putter.form)
+        if raw is not None:
+            return holding.to_put(lease, raw, form)
+        reply_to = ""
+        if self._waits(lease):
+            if self._awaiting.answers is None:
+                raise ConfigError(_NO_ANSWERS.format(lease.task))
+            reply_to = self._awaiting.answers.reply_to(lease.queue)
+        return form.new(calling.message_of(lease, self._store, form, reply_to), target)
 
     def _outcome(self, lease: Lease, started: int, error: ErrorInfo | None) -> Outcome:
         if error is None:

@@ -24,9 +24,11 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
-from duly.gateway.envelope import JSON, Envelope
+from duly.config import urls_of
+from duly.gateway import amqp
+from duly.gateway.adopting import rabbit_priority
+from duly.gateway.envelope import Envelope
 from duly.gateway.publishing import properties_of, rabbit_errors, rabbit_parameters
-from duly.job import MAX_PRIORITY
 from duly.relay.broker import Put, Raw, Taken
 
 log = logging.getLogger("duly.relay")
@@ -46,15 +48,7 @@ class AmqpForm:
     """AMQP's content header and body."""
 
     def envelope(self, raw: Raw) -> Envelope:
-        said = vars(pika.BasicProperties().decode(raw.properties))
-        properties = {name: value for name, value in said.items() if value is not None}
-        return Envelope(
-            body=raw.body,
-            content_type=properties.pop("content_type", JSON),
-            content_encoding=properties.pop("content_encoding", "utf-8"),
-            headers=properties.pop("headers", {}),
-            properties=properties,
-        )
+        return amqp.envelope(pika.BasicProperties().decode(raw.properties), raw.body)
 
     def changed(self, raw: Raw, envelope: Envelope) -> Raw:
         return _raw(properties_of(envelope), envelope.body)
@@ -63,7 +57,7 @@ class AmqpForm:
         return _raw(properties_of(envelope), envelope.body)
 
     def priority(self, number: int) -> int:
-        return min(max(number, 0), MAX_PRIORITY)
+        return rabbit_priority(number)
 
 
 class _Link:
@@ -72,7 +66,8 @@ class _Link:
     form = AmqpForm()
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        """Raises ConfigError."""
+        self._parameters = [rabbit_parameters(one) for one in urls_of(url)]
         self._connection: BlockingConnection | None = None
 
     @contextlib.contextmanager
@@ -80,7 +75,7 @@ class _Link:
         """Raises BrokerAway for whatever goes wrong on the way."""
         with rabbit_errors():
             if self._connection is None:
-                self._connection = BlockingConnection(rabbit_parameters(self._url))
+                self._connection = BlockingConnection(self._parameters)
                 self._opened(self._connection)
             yield self._connection
 

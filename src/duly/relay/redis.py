@@ -24,9 +24,9 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from duly.errors import DecodeError
+from duly.gateway.adopting import redis_priority
 from duly.gateway.envelope import Envelope, from_redis, to_redis
 from duly.gateway.publishing import SEPARATOR, STEPS, on_redis, redis_client, redis_errors, redis_list
-from duly.job import MAX_PRIORITY
 from duly.relay.broker import Put, Raw, Taken
 
 _BATCH = 200  # messages
@@ -102,7 +102,7 @@ class RedisForm:
         return Raw(body=to_redis(on_redis(queue, envelope)), step=_step_of(envelope))
 
     def priority(self, number: int) -> int:
-        return MAX_PRIORITY - min(max(number, 0), MAX_PRIORITY)
+        return redis_priority(number)
 
 
 class _Client:

@@ -167,11 +167,12 @@ class Seat:
             return False
         return due is not None and due <= self.now()
 
-    def idle(self, queues: Sequence[str] | None = None) -> None:
+    def idle(self, queues: Sequence[str] | None = None, at_most: float | None = None) -> None:
         """Sleep until something may be due, in all queues or in ``queues``: a wake-up, the next due, or the poll
-        interval."""
-        timeout = self.until_due(queues)
-        self._expect = self.listener.wait(timeout) or timeout < self._poll
+        interval; ``at_most`` so many seconds."""
+        due = self.until_due(queues)
+        timeout = due if at_most is None else min(due, at_most)
+        self._expect = self.listener.wait(timeout) or (due < self._poll and timeout == due)
 
     def until_due(self, queues: Sequence[str] | None = None) -> float:
         """Seconds to wait for, at most the poll interval."""
