@@ -73,7 +73,7 @@ def test_told_within_two_seconds_while_crawls_go_on(tmp_path: Path) -> None:
         eventually(lambda: len(google.counts()) == 5)  # its access token and connections are there now
         found = installation.ask("posts_slowly", 4, 0.5)
         eventually(lambda: len(google.counts()) == 20)
-        assert sites.at_once == 2
+        assert sites.at_once >= 2
         assert max(at - found[key] for _, key, at in google.accepted[5:]) < 2.0
 
 
