@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import psutil
 import pytest
 from gateway_kit import until
 from tests.servers.celery import CeleryProgram
+from tests.servers.rabbitmq import RabbitServer
 from tests.servers.redis import RedisServer
 
 from duly import Duly, group
@@ -298,6 +300,16 @@ print(sorted(group(add.s(i, i) for i in range(20)).apply_async().get(timeout=20)
     assert said.splitlines() == ["5", "ValueError no", "13 3", "True"]
 
 
+def test_a_step_for_a_queue_that_is_not_there_declares_it(shared_rabbitmq: RabbitServer, tmp_path: Path) -> None:
+    url = shared_rabbitmq.new_vhost()
+    urls = {"BROKER": url, "BACKEND": "rpc://"}
+    client = CeleryProgram(tmp_path / "celery", PROJECT, urls)
+    with served(make_app(f"sqlite:///{tmp_path}/duly.db"), urls), client as celery:
+        celery.run("(add.s(1, 2) | theirs.s()).apply_async()")
+        vhost = unquote(url.rpartition("/")[2])
+        until(lambda: shared_rabbitmq.queues(vhost).get("there", {}).get("ready") == 1, "it is there, with the step")
+
+
 def test_an_answer_waits_for_a_back_end_that_is_away(tmp_path: Path, shared_redis: RedisServer) -> None:
     with RedisServer(tmp_path / "backend", {"appendonly": "yes"}) as backend:
         urls = {"BROKER": shared_redis.url(8), "BACKEND": backend.url()}
@@ -380,9 +392,9 @@ def test_a_result_of_celerys_stays(shared_redis: RedisServer) -> None:
 
 
 def test_a_back_end_that_nobody_writes_to_is_refused() -> None:
-    for url, broker in (("db+sqlite:///x", None), ("rpc://", None), ("cache+memcached://h", "amqp://h//")):
+    for url in ("db+sqlite:///x", "cache+memcached://h", "django-db"):
         with pytest.raises(ConfigError, match="result_backend="):
-            open_backend(url, broker, None)
+            open_backend(url, ["amqp://h//"], None)
 
 
 def test_gateways_that_are_killed_lose_no_answer(tmp_path: Path, shared_redis: RedisServer) -> None:

@@ -71,6 +71,7 @@ class Answers:
                     pass
         finally:
             listener.close()
+            self._onward.close()
             if self._backend is not None:
                 self._backend.close()
 
@@ -86,7 +87,7 @@ class Answers:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def step(self) -> int:
-        """Tell what has ended; how many jobs. Raises StoreError, BackendAway and what putting on a queue raises."""
+        """Tell what has ended; how many jobs. Raises StoreError, BackendAway and BrokerAway."""
         now = self._store.now()
         jobs = [job for job in self._store.unanswered(_AT_ONCE) if self._is_ours(job, now)]
         if jobs:
@@ -96,6 +97,7 @@ class Answers:
 
     def show(self) -> None:
         """Tell how jobs stand that have not ended, where that is another way than before."""
+        self._onward.tend()
         if self._backend is None:
             return
         self._backend.tend()

@@ -7,6 +7,7 @@ SUCCESS is never written over), over AMQP the client gets the same answer again.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -46,22 +47,17 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-def open_backend(url: str, broker: str | None, expires: float | None) -> Backend:
-    """The back end of a setting ``result_backend``. ``expires``: seconds for which results are kept; None: for ever.
+def open_backend(url: str, brokers: Sequence[str], expires: float | None) -> Backend:
+    """The back end of a setting ``result_backend``. ``brokers``: the app's URLs. ``expires``: seconds for which
+    results are kept; None: for ever.
 
     Raises ConfigError for one that duly does not write to.
     """
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme in ("redis", "rediss"):
         return RedisBackend(url, expires)
-    if scheme == "rpc" and broker is not None and broker.startswith(("redis://", "rediss://")):
-        return RedisRpcBackend(broker)
-    if scheme in ("rpc", "amqp"):
-        if broker is None or not broker.partition("://")[0].endswith(("amqp", "amqps")):
-            raise ConfigError(
-                f"result_backend={scheme}:// goes over the broker; broker_url has to be one of RabbitMQ"
-            )
-        return RpcBackend(broker)
+    if scheme == "rpc":
+        return RedisRpcBackend(brokers) if brokers[0].startswith(("redis://", "rediss://")) else RpcBackend(brokers)
     raise ConfigError(
         f"result_backend={scheme}://: duly answers Celery's clients over redis://, rediss:// and rpc://; results are "
         "in the store in any case"
@@ -137,13 +133,13 @@ class RedisBackend:
 class RpcBackend:
     """Transient messages to the queue that the client has named in its call and declared itself."""
 
-    def __init__(self, broker: str) -> None:
+    def __init__(self, brokers: Sequence[str]) -> None:
         try:
             import pika
         except ModuleNotFoundError:
             raise ConfigError('result_backend=rpc://: pip install "duly[amqp]"') from None
         self._pika: Any = pika
-        self._parameters = rabbit_parameters(broker)
+        self._brokers = itertools.cycle([rabbit_parameters(broker) for broker in brokers])
         self._channel: Any = None
 
     def publish(self, answers: Sequence[Answer]) -> None:
@@ -177,7 +173,7 @@ class RpcBackend:
         """The channel, opened if it is not; whatever goes wrong as BackendAway."""
         try:
             if self._channel is None:
-                self._channel = self._pika.BlockingConnection(self._parameters).channel()
+                self._channel = self._pika.BlockingConnection(next(self._brokers)).channel()
                 self._channel.tx_select()
             yield self._channel
         except (self._pika.exceptions.AMQPError, OSError) as exc:
@@ -188,8 +184,9 @@ class RpcBackend:
 class RedisRpcBackend:
     """The same over Celery's lists: the reply queue is one."""
 
-    def __init__(self, broker: str) -> None:
-        self._publisher = RedisPublisher(broker)
+    def __init__(self, brokers: Sequence[str]) -> None:
+        self._publishers = itertools.cycle([RedisPublisher(broker) for broker in brokers])
+        self._publisher = next(self._publishers)
 
     def publish(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
@@ -198,6 +195,7 @@ class RedisRpcBackend:
                 try:
                     self._publisher.put(answer.reply_to, Envelope(body=answer.meta, properties=properties))
                 except BrokerAway as exc:
+                    self._publisher = next(self._publishers)
                     raise BackendAway(f"the result back end: {exc}") from exc
 
     def tend(self) -> None:

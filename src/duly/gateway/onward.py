@@ -17,8 +17,8 @@ from duly.gateway import celery_results, wire
 from duly.gateway.backends import Answer, Backend, RedisBackend
 from duly.gateway.celery_results import PROPAGATED, SUCCESS, Origin, Standing
 from duly.gateway.chords import Chords
-from duly.gateway.envelope import Envelope
 from duly.gateway.following import Adopted, Here, deterministic, queue_of, with_what_follows
+from duly.gateway.outlet import Outlet
 from duly.gateway.wire import Embed, Message
 from duly.job import Job, JobView
 from duly.store import Store
@@ -26,8 +26,6 @@ from duly.store import Store
 log = logging.getLogger("duly.gateway")
 
 Sig = Mapping[str, Any]
-Put = Callable[[str, Envelope], None]
-"""Puts a message on a queue of the broker, and returns when the broker has it."""
 
 _encode = msgspec.json.Encoder().encode
 _embed = msgspec.json.Decoder(Embed).decode
@@ -37,18 +35,23 @@ class Onward:
     """Calls what follows, here if its task is known and its queue served here, else through the broker."""
 
     def __init__(
-        self, here: Here, store: Store, make: Callable[[Message, str, int], Job], put: Put, backend: Backend | None
+        self,
+        here: Here,
+        store: Store,
+        make: Callable[[Message, str, int], Job],
+        outlet: Outlet,
+        backend: Backend | None,
     ) -> None:
         """``make``: the job of a message, as the gateway makes those that come in."""
         self._here = here
         self._store = store
         self._make = make
-        self._put = put
+        self._outlet = outlet
         self._backend = backend
         self._chords = Chords(backend) if isinstance(backend, RedisBackend) else None
 
     def after(self, job: JobView, standing: Standing, origin: Origin) -> None:
-        """The job has ended so. Raises BackendAway, StoreError, and what ``put`` raises."""
+        """The job has ended so. Raises BackendAway, StoreError and BrokerAway."""
         if origin.sender.embed is msgspec.UNSET:
             return
         embed = _embed(origin.sender.embed)
@@ -64,6 +67,13 @@ class Onward:
                 self._call(sig, [msgspec.Raw(_encode(job.id))], job, origin, ("error", i))
         if embed.chord is not None and origin.place.group is not None:
             self._count(origin.place.group, job.id, origin.place.index, standing, embed.chord, job, origin)
+
+    def tend(self) -> None:
+        """To be called every few seconds. Raises BrokerAway."""
+        self._outlet.tend()
+
+    def close(self) -> None:
+        self._outlet.close()
 
     # -- chords ----------------------------------------------------------------------------------
 
@@ -205,7 +215,7 @@ class Onward:
             adopted: Adopted = with_what_follows(self._here, message, self._make(message, queue, self._store.now()))
             self._store.enqueue(adopted.jobs, adopted.gates)
         else:
-            self._put(queue, wire.encode(message))
+            self._outlet.put(queue, wire.encode(message))
 
 
 def _id(sig: Sig, *path: object) -> str:

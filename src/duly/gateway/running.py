@@ -22,7 +22,7 @@ from duly.gateway.doors import Door, Taking
 from duly.gateway.following import Here
 from duly.gateway.monitoring import Monitoring
 from duly.gateway.onward import Onward
-from duly.gateway.publishing import open_publisher
+from duly.gateway.outlet import Outlet
 from duly.passwords import hidden
 from duly.store import Store
 
@@ -107,7 +107,7 @@ def _backend(app: Duly) -> Backend | None:
     if app.conf.result_backend is None:
         return None
     try:
-        return open_backend(app.conf.result_backend, app.brokers[0], app.conf.result_expires)
+        return open_backend(app.conf.result_backend, app.brokers, app.conf.result_expires)
     except ConfigError as exc:
         log.error("Celery's clients get no answers: %s", exc)
         return None
@@ -115,7 +115,7 @@ def _backend(app: Duly) -> Backend | None:
 
 def _answers(here: Here, store: Store, adopter: Adopter, backend: Backend | None, node: str | None) -> Answers:
     app = here.app
-    onward = Onward(here, store, adopter.job, open_publisher(app.brokers[0]).put, backend)
+    onward = Onward(here, store, adopter.job, Outlet(app), backend)
     return Answers(store, node, backend, onward, app.conf.result_extended, app.conf.task_track_started)
 
 
