@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,15 @@ class Reply(NamedTuple):
 Answer = Callable[[Asked], Reply]
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *where: object) -> None:
+        """Who has gone away before the end is no error of the site's."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*where)
+
+
 class Sites:
     """``pages``: what each path answers; ``asked``: what was asked, in its order. A path with a query is looked up
     as it is, then without the query."""
@@ -48,8 +58,7 @@ class Sites:
 
             def log_message(self, *_: object) -> None: ...
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
@@ -63,8 +72,6 @@ class Sites:
         try:
             page = self.pages.get(handler.path, self.pages.get(handler.path.partition("?")[0], Reply(status=404)))
             self._send(handler, page(asked) if callable(page) else page)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         finally:
             with self._lock:
                 self._at_once -= 1
