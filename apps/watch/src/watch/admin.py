@@ -117,7 +117,7 @@ class TargetInline(admin.TabularInline):
     extra = 0
     fields = ("kind", "address", "keys", "state", "reason")
     readonly_fields = ("reason",)
-    formfield_overrides: ClassVar = {JSONField: {"widget": forms.Textarea(attrs={"rows": 1, "cols": 24})}}
+    formfield_overrides: ClassVar = {JSONField: {"widget": forms.Textarea(attrs={"rows": 1, "cols": 14})}}
 
 
 class SubscriptionInline(admin.TabularInline):
