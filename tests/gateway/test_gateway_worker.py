@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.servers.celery import CeleryProgram
 from tests.servers.rabbitmq import RabbitServer
 
 from duly import Duly
+from duly.gateway.running import Gateways
 from duly.job import Filter, State
 
 APP = """
@@ -114,3 +116,19 @@ def test_a_gateway_alone(site: Site, celery: CeleryProgram) -> None:
     gateway.send_signal(signal.SIGTERM)
     assert gateway.wait(20) == 0
     assert f"Taking in {site.queue} from amqp://guest:********@" in site.log()
+
+
+def test_a_store_that_nobody_chose_is_named(
+    shared_rabbitmq: RabbitServer, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.delenv("DULY_STORE", raising=False)
+    (tmp_path / "mine.py").write_text(
+        f"from duly import Duly\napp = Duly('mine', broker={shared_rabbitmq.url()!r})\n"
+    )
+    app = runpy.run_path(str(tmp_path / "mine.py"))["app"]
+    gateways = Gateways(app, [queue])
+    gateways.start()
+    gateways.close(20)
+    app.close()
+    assert f"becomes jobs in sqlite:///{tmp_path}/mine.duly.db, which only workers of this host share" in caplog.text

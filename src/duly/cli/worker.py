@@ -217,6 +217,7 @@ def banner(ready: ReadyInfo) -> list[str]:
         ("app", ready.app),
         ("store", hidden(ready.store)),
         ("", ready.durability),
+        *([("broker", hidden(ready.broker))] if ready.broker else []),
         ("queues", ", ".join(_weighted(ready.queues, ready.weights))),
         ("pool", f"{ready.pool}, {ready.concurrency} at once"),
         ("lease", f"{ready.lease:g} s"),

@@ -6,6 +6,7 @@ A worker has a process for this beside its executors (``worker/gateways.py``); `
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
@@ -63,6 +64,7 @@ class Gateways:
     def __init__(self, app: Duly, queues: Sequence[str], node: str | None = None) -> None:
         """``node``: "name@host" of the worker that it belongs to. Raises ConfigError."""
         door = door_of(app, queues)
+        self._app = app
         self.name = door.name
         self._stop, self._quiet = threading.Event(), threading.Event()  # for all loops; for the one that takes
         backend = _backend(app)
@@ -85,6 +87,7 @@ class Gateways:
         ]
 
     def start(self) -> None:
+        self._say_whose_store_it_is()
         for thread in self._threads:
             thread.start()
 
@@ -100,6 +103,14 @@ class Gateways:
             thread.join(patience)
         for store in self._stores:
             store.close()
+
+    def _say_whose_store_it_is(self) -> None:
+        """Nobody chose it, and what comes from everywhere ends there."""
+        if self._app.conf.store is None and not os.environ.get("DULY_STORE"):
+            log.warning(
+                "what comes from %s becomes jobs in %s, which only workers of this host share; for several hosts, "
+                "give all of them one store= or DULY_STORE", self.name, self._app.store_url,
+            )  # fmt: skip
 
 
 def _backend(app: Duly) -> Backend | None:

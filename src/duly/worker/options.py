@@ -59,6 +59,7 @@ class ReadyInfo(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     store: str  # URL
     durability: str
+    broker: str | None = None  # URL, without a password; None: it takes nothing in
     queues: tuple[str, ...]
     weights: dict[str, int]  # of queues
     reserve: dict[str, int]  # slots kept for a queue

@@ -243,6 +243,7 @@ class Supervisor:
             app=self._options.app,
             store=plan.store,
             durability=self._store.durability,
+            broker=self._crew.hello.conf.get("broker_url") if self._crew.hello else None,
             queues=plan.queues,
             weights=plan.weights,
             reserve=plan.reserve,
