@@ -11,6 +11,7 @@ class SlowSites:
 
     def __init__(self, seconds: float) -> None:
         self.at_once = 0
+        self.begun = 0
         self._released = threading.Event()
         lock = threading.Lock()
         owner = self
@@ -22,6 +23,7 @@ class SlowSites:
                     return
                 with lock:
                     owner.at_once += 1
+                    owner.begun += 1
                 owner._released.wait(seconds)
                 with lock:
                     owner.at_once -= 1
