@@ -49,7 +49,10 @@ def until(what: Callable[[], bool], why: str, patience: float = 30.0) -> None:
 @contextmanager
 def taking(app: Duly, door: Door, store: Any = None) -> Iterator[Taking]:
     """The door's loop, in a thread. ``store``: in place of the app's."""
-    loop, stop = Taking(door, store or app.store, Adopter(Here(app, (), False), door.priority)), threading.Event()
+    loop, stop = (
+        Taking(door, store or app.store, Adopter(Here(app, (), door.priority, False))),
+        threading.Event(),
+    )
     thread = threading.Thread(target=loop.run, args=(stop,), daemon=True)
     thread.start()
     yield loop

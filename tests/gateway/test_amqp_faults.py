@@ -111,7 +111,7 @@ def test_what_comes_again_is_stored_once(app: Duly, shared_rabbitmq: RabbitServe
     taken = door.take(5)
     while len(taken) < 2:
         taken += door.take(5)
-    adopter = Adopter(Here(app, (), False), door.priority)
+    adopter = Adopter(Here(app, (), door.priority, False))
     app.store.enqueue([job for each in taken for job in adopter.adopted(each.envelope, each.queue, app.now()).jobs])
     door.give_back()
     with taking(app, door_to([shared_rabbitmq.url()], queue)):

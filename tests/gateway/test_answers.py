@@ -180,8 +180,13 @@ r = (add.s(1, 2) | add.s(10) | note.s("x")).apply_async()
 print(r.get(timeout=20), r.parent.get(timeout=20), r.parent.parent.get(timeout=20))
 first = AsyncResult(r.parent.parent.id)
 print([c.id for c in first.children] == [r.parent.id], [v for _, v in first.collect(timeout=20)])
+from datetime import datetime, timedelta, timezone
+moment = datetime(2030, 1, 2, tzinfo=timezone.utc)
+soon = datetime.now(timezone.utc) + timedelta(seconds=1)
+r = (note.s(moment) | note.s(moment).set(eta=soon, priority=3, expires=moment)).apply_async()
+print(r.get(timeout=20) == [[moment], moment])
 """)
-    assert said.splitlines() == ["[13, 'x'] 13 3", "True [3, 13, [13, 'x']]"]
+    assert said.splitlines() == ["[13, 'x'] 13 3", "True [3, 13, [13, 'x']]", "True"]
 
 
 def test_links_and_errbacks_are_called(app: Duly, celery: CeleryProgram) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -51,11 +51,10 @@ class _Known(msgspec.Struct, frozen=True):
 class Adopter:
     """Makes jobs of one app's tasks; one for each door."""
 
-    def __init__(self, here: Here, priority: Callable[[int], int]) -> None:
-        """``priority``: duly's, of the broker's (which may be any number)."""
+    def __init__(self, here: Here) -> None:
         self._here = here
         self._app = app = here.app
-        self._priority = priority
+        self._priority = here.priority
         self._accept = app.conf.accept_content
         self._known: dict[str, _Known] = {}
 

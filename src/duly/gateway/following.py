@@ -12,16 +12,19 @@ Every id that the client has not chosen follows from the message's, so a message
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from duly.codec import decode_value
+from duly.errors import DulyError
 from duly.gateway.wire import Embed, Message
 from duly.job import Flag, Gate, Job, Options, Place, Sender
+from duly.remote import INBOX, RemoteTask
 from duly.routing import DESTINATION
 from duly.signature import signature
+from duly.tagged import untag
 from duly.weaving import Given, Loom
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ Sig = dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
 _decode_options = msgspec.json.Decoder(Options).decode
-_KEPT = ("task_id", "queue", "routing_key", "exchange", "priority", "countdown", "expires", "time_limit",
+_KEPT = ("task_id", "queue", "routing_key", "exchange", "priority", "countdown", "eta", "expires", "time_limit",
          "soft_time_limit", "headers", "ignore_result")  # fmt: skip
 """Options of a signature that mean here what they mean there."""
 
@@ -48,6 +51,7 @@ class Here(NamedTuple):
 
     app: Duly
     queues: Collection[str]  # that are served here
+    priority: Callable[[int], int]  # duly's, of the broker's, which may be any number
     answers: bool  # results are read somewhere: the end of every job whose result is kept is to be told
 
 
@@ -102,7 +106,8 @@ def queue_of(app: Duly, task: str, options: Mapping[str, Any], came_from: str) -
         said.append({name: known.options.get(name) for name in DESTINATION})
     if route is not None:
         said.append(route.options)
-    return next((queue for one in said if (queue := app.routing.destination(one)) is not None), came_from)
+    queue = next((queue for one in said if (queue := app.routing.destination(one)) is not None), came_from)
+    return queue.removesuffix(INBOX) if isinstance(known, RemoteTask) else queue
 
 
 class _Elsewhere(Exception):
@@ -127,7 +132,7 @@ def _woven(here: Here, message: Message, first: Job) -> Adopted | None:
             ends = sig.weave(loom, loom.hold(before), Given())
             loom.chord(before, ends)
         jobs = loom.finish()
-    except (_Elsewhere, TypeError, ValueError):  # a signature whose arguments cannot be right: its worker says so
+    except (_Elsewhere, DulyError, TypeError, ValueError, LookupError):  # what cannot be right its own worker says
         return None
     if any(job.queue not in here.queues for job in jobs[1:]):
         return None
@@ -163,7 +168,9 @@ class _Parts:
         if not isinstance(sig, Mapping) or not isinstance(sig.get("task"), str):
             raise TypeError(f"{sig!r} is no signature")
         said, kind, parts = dict(sig.get("options") or {}), sig.get("subtask_type"), dict(sig.get("kwargs") or {})
-        options = {name: said[name] for name in _KEPT if said.get(name) is not None}
+        options = {name: untag(said[name]) for name in _KEPT if said.get(name) is not None}
+        if "priority" in options:
+            options["priority"] = self._here.priority(options["priority"])
         for name in ("link", "link_error"):
             linked = said.get(name) or []
             options[name] = [self._own(one, (*path, name, i)) for i, one in enumerate(_listed(linked))]
@@ -176,10 +183,11 @@ class _Parts:
                 "body": self._own(parts["body"], (*path, "body")),
             }
         elif kind is None:
+            parts = untag(parts)
             self._plain(sig["task"], said, options, path)
         else:
             raise _Elsewhere(kind)
-        args = tuple(sig.get("args") or ())
+        args = tuple(untag(list(sig.get("args") or ())))
         return {"task": sig["task"], "args": args, "kwargs": parts, "options": options, "subtask_type": kind,
                 "immutable": bool(sig.get("immutable"))}  # fmt: skip
 

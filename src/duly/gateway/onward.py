@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from duly.clock import MICROS, to_micros
 from duly.gateway import celery_results, wire
 from duly.gateway.backends import Answer, Backend, RedisBackend
 from duly.gateway.celery_results import PROPAGATED, SUCCESS, Origin, Standing
@@ -22,6 +24,7 @@ from duly.gateway.outlet import Outlet
 from duly.gateway.wire import Embed, Message
 from duly.job import Job, JobView
 from duly.store import Store
+from duly.tagged import untag
 
 log = logging.getLogger("duly.gateway")
 
@@ -189,14 +192,15 @@ class Onward:
             chord=options.get("chord"),
         )
         now = self._store.now()
-        countdown, expires = options.get("countdown"), options.get("expires")
+        countdown = options.get("countdown")
+        due = _instant(options.get("eta"), now) if countdown is None else _instant(countdown, now)
         return Message(
             id=_id(sig, job.id, *path),
             task=sig["task"],
             args=_encode([args, sig.get("kwargs") or {}]),
             embed=embed,
-            eta=None if countdown is None else now + round(float(countdown) * 1e6),
-            expires=now + round(expires * 1e6) if isinstance(expires, int | float) else None,
+            eta=due,
+            expires=_instant(options.get("expires"), now),
             root_id=origin.place.root or job.id,
             parent_id=job.id,
             group=options.get("group_id"),
@@ -216,6 +220,16 @@ class Onward:
             self._store.enqueue(adopted.jobs, adopted.gates)
         else:
             self._outlet.put(queue, wire.encode(message))
+
+
+def _instant(said: Any, now: int) -> int | None:
+    """What a signature says of a time: seconds from now, a datetime as kombu writes it, or text in ISO 8601."""
+    value = untag(said)
+    if value is None:
+        return None
+    if isinstance(value, int | float):
+        return now + round(value * MICROS)
+    return to_micros(datetime.fromisoformat(value) if isinstance(value, str) else value, UTC)
 
 
 def _id(sig: Sig, *path: object) -> str:

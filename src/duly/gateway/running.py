@@ -68,8 +68,8 @@ class Gateways:
         self.name = door.name
         self._stop, self._quiet = threading.Event(), threading.Event()  # for all loops; for the one that takes
         backend = _backend(app)
-        here = Here(app, frozenset(queues), backend is not None)
-        adopter = Adopter(here, door.priority)
+        here = Here(app, frozenset(queues), door.priority, backend is not None)
+        adopter = Adopter(here)
         self._stores = [stores.open(app.store_url) for _ in range(2)]  # one for each loop that uses it all the time
         taking_store, answers_store = self._stores
         loops: dict[str, Callable[[threading.Event], None]] = {
