@@ -11,14 +11,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres_kit import new_schema, put, succeeded, take, worker
+from postgres_kit import MINUTE, new_schema, put, succeeded, take, worker
 from tests.servers.postgres import PostgresServer, store_url
 from tests.servers.proxy import Proxy
 
 import duly.store
 from duly.clock import SYSTEM, Clock
 from duly.errors import StoreUnavailable
-from duly.job import Exchange, Filter, Limit, Outcome, State
+from duly.job import Exchange, Filter, Job, Limit, Outcome, State, new_id
 from duly.store import Store
 from duly.store.postgres import PostgresStore
 from duly.testing.conformance.fencing import Fencing
@@ -121,6 +121,34 @@ def test_limits_that_came_meanwhile_are_obeyed(store: PostgresStore, postgres: P
     assert len(begun.finish().leases) == 2
     assert store.begin_exchange(me, 0, [], 10, QUEUE) is None, "now it has"
     other.close()
+
+
+def test_only_the_jobs_that_a_limit_concerns_take_the_long_way(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = worker(store)
+    store.set_limit(Limit(scope="task", name="limited", concurrency=1))
+    store.set_limit(Limit(scope="queue", name="narrow", rate=1, per=MINUTE))
+    long_ways: list[int] = []
+    long = store._exchanger._long
+    monkeypatch.setattr(store._exchanger, "_long", lambda *asked: long_ways.append(1) or long(*asked))
+    put(store, 3)
+    leases = take(store, me).leases  # hears of the limits
+    assert len(leases) == 3
+    put(store, 3)
+    more = take(store, me, outcomes=succeeded(store, leases)).leases
+    assert (len(more), long_ways) == (3, []), "others have limits, these have none"
+    store.enqueue([Job(id=new_id(), task="limited", due=store.now()) for _ in range(2)])
+    (one,) = take(store, me, outcomes=succeeded(store, more)).leases
+    assert (one.task, len(long_ways)) == ("limited", 1)
+    put(store, 1)
+    (other,) = take(store, me).leases
+    assert (other.task, len(long_ways)) == ("t", 1), "the one that is held back is in nobody's way"
+    (two,) = take(store, me, outcomes=succeeded(store, [one, other])).leases
+    assert (two.task, len(long_ways)) == ("limited", 2), "it was counted, and its end lets the next one go"
+    store.unset_limit("task", "limited")
+    assert take(store, me, outcomes=succeeded(store, [two])).refused == []
+    assert len(long_ways) >= 3, "the count of a limit that is gone is taken back all the same"
 
 
 def test_what_was_begun_when_the_executor_died_is_given_back_with_the_rest(

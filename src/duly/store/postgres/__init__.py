@@ -48,7 +48,6 @@ class PostgresStore(SqlStore):
         self._driven = None if clock is SYSTEM else clock  # a clock that tests drive stands for the server's
         self._server = Database(self.place, create, SYSTEM)
         self._waker = Waker(self._server.connect_apart, self._server.statements)
-        self._lanes_in_use = False
         super().__init__(self.place.name, self._server)
         self._exchanger = Exchanger(self, self._server)
         self._joiner = Joiner(self._server)
@@ -153,20 +152,8 @@ class PostgresStore(SqlStore):
     def rules(self) -> Rules:
         return self._rules
 
-    @property
-    def is_free(self) -> bool:
-        """Whether no job has to be looked at before it may start, as far as is known here."""
-        return not (self._rules.limits or self._rules.exclusive or self._lanes_in_use)
-
     def current_rules(self, db: Session) -> Rules:
-        known = self._rules
-        if self._current_rules(db) is not known:
-            self.look_at_lanes(db)
-        return self._rules
-
-    def look_at_lanes(self, db: Session) -> None:
-        """Jobs may be parked, or counted, under limits that are in force no longer."""
-        self._lanes_in_use = db.run("lanes_in_use").fetchone() == (True,)
+        return self._current_rules(db)
 
     def hear(self, clock: int) -> None:
         """The server said what time it is."""

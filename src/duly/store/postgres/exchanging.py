@@ -1,9 +1,10 @@
 """The hot path: one statement, and the long way round for what it leaves out.
 
-The function ``duly.exchange`` settles and reserves in one round trip while no limit is in force. It does nothing, and
-the steps of ``store.sql.running`` are taken one by one, in a transaction and under a lock, if
+The function ``duly.exchange`` settles and reserves jobs that no limit concerns in one round trip. It does nothing,
+and the steps of ``store.sql.running`` are taken one by one, in a transaction and under a lock, if
 
-- limits or schedules that may not overlap have to be looked at,
+- one of these queues has a limit, or one of these jobs a limit or a schedule that may not overlap: it is due, it ends
+  and was counted, or its lane opens,
 - a lease turns out to be stale: all must be told which,
 - the answer to this seat's last exchange was lost. What it did must not be done again, and what it reserved is this
   seat's: its token, which stands in the table ``seats`` if it was committed, tells.
@@ -85,7 +86,7 @@ class Exchanger:
         self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
     ) -> Ahead | None:
         seat = (worker, slot)
-        if seat in self._lost or not self._is_plain(outcomes):
+        if seat in self._lost or not self._is_plain(outcomes, queues):
             return None
         token = _new_token()
         try:
@@ -124,7 +125,7 @@ class Exchanger:
 
     def _exchange(self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]) -> Exchange:
         lost = seat in self._lost
-        if not lost and self._is_plain(outcomes):
+        if not lost and self._is_plain(outcomes, queues):
             try:
                 answer = self._quick(seat, outcomes, want, queues)
                 if answer is not None:
@@ -136,17 +137,21 @@ class Exchanger:
                     raise
         return self._long(seat, outcomes, want, queues, lost)
 
-    def _is_plain(self, outcomes: Sequence[Outcome]) -> bool:
-        return self._store.is_free and not any(
+    def _is_plain(self, outcomes: Sequence[Outcome], queues: Sequence[str]) -> bool:
+        return not self._is_limited(queues) and not any(
             o.kind in _NOT_PLAIN or o.then is not None or o.lease.flags & _MEMBER for o in outcomes
         )
 
+    def _is_limited(self, queues: Sequence[str]) -> bool:
+        limits = self._store.rules.limits
+        return bool(limits) and any(("queue", queue) in limits for queue in queues)
+
     def _quick(self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]) -> Exchange | None:
         """One round trip. None: nothing was done, since limits came into force."""
-        store, token = self._store, _new_token()
+        token = _new_token()
         rows = self._server.call_once("exchange", self._values(seat, token, outcomes, want, queues))
         answer = self._read(rows, seat, token, bool(outcomes))
-        if answer is None and store.is_free:
+        if answer is None and not self._is_limited(queues):
             return self._quick(seat, outcomes, want, queues)
         return answer
 
@@ -197,6 +202,7 @@ class Exchanger:
             Int4(max(want, 0)),
             Texts([] if known.moving else [queue for queue in queues if queue not in known.paused]),
             bool(again) and min(again) <= store.now() + WAKE_AHEAD,
+            Texts([name for scope, name in known.limits if scope != "queue"]),
         ]
 
     def _long(
@@ -221,7 +227,6 @@ class Exchanger:
                 if want > 0:
                     got = running.reserve(db, in_force, *seat, want, queues, now, token)
             db.run("sit", (token, *seat))
-            store.look_at_lanes(db)
             return got, refused, closed, token
 
         got, refused, closed, self._last[seat] = self._server.write(work, locks=("lanes",))

@@ -326,10 +326,10 @@ END $$;
 
 -- The due jobs of some queues, in turns: those of each by priority, due and age. Locked; what others have locked is left.
 CREATE FUNCTION duly.due(at bigint, turns text[], want integer)
-RETURNS TABLE (seq bigint, expires bigint, flags integer) LANGUAGE plpgsql ROWS 100 AS $$
+RETURNS TABLE (seq bigint, expires bigint, flags integer, task text) LANGUAGE plpgsql ROWS 100 AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY SELECT j.seq, j.expires, j.flags
+    RETURN QUERY SELECT j.seq, j.expires, j.flags, j.task
     FROM (
         SELECT t.queue, array_agg(t.spot ORDER BY t.spot) AS spots
         FROM unnest(turns) WITH ORDINALITY t(queue, spot) GROUP BY t.queue
@@ -340,7 +340,7 @@ BEGIN
             SELECT level.*
             FROM generate_series(9, 0, -1) p
             CROSS JOIN LATERAL (
-                SELECT jobs.seq, jobs.expires, jobs.flags FROM duly.jobs
+                SELECT jobs.seq, jobs.expires, jobs.flags, jobs.task FROM duly.jobs
                 WHERE state = 0 AND lane IS NULL AND jobs.queue = q.queue AND priority = p AND due <= at
                 ORDER BY due, jobs.seq LIMIT want FOR UPDATE SKIP LOCKED
             ) level
@@ -366,17 +366,19 @@ BEGIN
     END IF;
 END $$;
 
--- Settle and reserve: the hot path, for when no limit is in force (`rules` is the version of them that the caller knows).
+-- Settle and reserve: the hot path, for jobs that no limit concerns (`rules_known` is the version of the limits that the caller
+-- knows, `limited` the tasks that have one; the caller does not ask for limited queues).
 -- Gives the reserved jobs, each with its place in the order to run them, and as the last row, with a status, what else there is to
 -- say, as JSON: the clock; rules, if the caller has to read them again, nothing having been done; expired, more: see running.Reserved.
--- Raises DL001, with nothing done, where a stale lease, a gate or another exchange of the seat asks for the long way.
+-- Raises DL001, with nothing done, where a stale lease, a gate, another exchange of the seat, or a job that a limit or the overlap
+-- of a schedule (flags 4 and 8) concerns asks for the long way: one that is due, was counted, or waits in a lane that has opened.
 CREATE FUNCTION duly.exchange(
     at bigint, holder bigint, seat integer, last_token bigint, new_token bigint, rules_known bigint,
     refs bigint[], tokens bigint[], kinds integer[], starts bigint[], ends bigint[], dues bigint[], results bytea[],
     errors bytea[], progresses bytea[], logs bytea[],
     minutes bigint[], roll_queues text[], roll_tasks text[], outcomes text[], measures text[], buckets integer[],
     counts bigint[], totals bigint[],
-    want integer, turns text[], notify_work boolean
+    want integer, turns text[], notify_work boolean, limited text[]
 ) RETURNS TABLE (
     status text, place bigint, token bigint, seq bigint, id text, task text, args bytea, queue text, priority smallint, due bigint,
     expires bigint, attempt integer, retries integer, lost integer, flags integer, headers bytea, options bytea
@@ -392,7 +394,7 @@ DECLARE
     settles boolean := cardinality(refs) > 0;
     picked bigint[];
     overdue bigint[];
-    counts_in_gate boolean;
+    asks_for_more boolean;  -- a due job counts in a gate, or may be held back
     got integer := 0;
     aside integer := 0;
 BEGIN
@@ -401,6 +403,10 @@ BEGIN
             NULL::bigint, NULL::text, NULL::text, NULL::bytea, NULL::text, NULL::smallint, NULL::bigint, NULL::bigint,
             NULL::integer, NULL::integer, NULL::integer, NULL::integer, NULL::bytea, NULL::bytea;
         RETURN;
+    END IF;
+    IF want > 0 AND EXISTS (SELECT FROM duly.lanes WHERE opens <= clock)
+        OR EXISTS (SELECT FROM duly.holding) AND EXISTS (SELECT FROM duly.holding h WHERE h.job = ANY (refs)) THEN
+        RAISE EXCEPTION 'duly: a lane opens' USING ERRCODE = 'DL001';
     END IF;
     IF settles THEN
         PERFORM duly.sit(holder, seat, last_token, new_token);
@@ -415,12 +421,13 @@ BEGIN
     IF want > 0 AND EXISTS (SELECT FROM duly.workers w WHERE w.id = holder AND w.state = 0) THEN
         LOOP
             SELECT array_agg(d.seq ORDER BY d.n) FILTER (WHERE d.expires IS NULL OR d.expires > clock),
-                array_agg(d.seq) FILTER (WHERE d.expires <= clock), bool_or(d.expires <= clock AND d.flags & 64 > 0)
-            INTO picked, overdue, counts_in_gate
+                array_agg(d.seq) FILTER (WHERE d.expires <= clock),
+                bool_or(d.expires <= clock AND d.flags & 64 > 0 OR d.flags & 12 > 0 OR d.task = ANY (limited))
+            INTO picked, overdue, asks_for_more
             FROM (SELECT f.*, row_number() OVER () AS n FROM duly.due(clock, turns, want - got) f) d;
             EXIT WHEN picked IS NULL AND overdue IS NULL;
-            IF counts_in_gate THEN
-                RAISE EXCEPTION 'duly: the end of a member has to be counted' USING ERRCODE = 'DL001';
+            IF asks_for_more THEN
+                RAISE EXCEPTION 'duly: a due job has to be looked at' USING ERRCODE = 'DL001';
             END IF;
             RETURN QUERY
                 UPDATE duly.jobs j SET state = 1, worker = holder, slot = seat, token = new_token, attempt = j.attempt + 1,

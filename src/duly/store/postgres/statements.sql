@@ -491,9 +491,6 @@ SELECT (SELECT rules FROM duly.meta), least(
     ) level),
     (SELECT min(opens) FROM duly.lanes WHERE opens IS NOT NULL)), duly.clock()
 
--- :name lanes_in_use
-SELECT EXISTS (SELECT FROM duly.lanes WHERE opens IS NOT NULL) OR EXISTS (SELECT FROM duly.holding)
-
 -- :name enqueue
 SELECT clock, stored FROM duly.enqueue(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
@@ -508,7 +505,7 @@ ON CONFLICT (id) DO NOTHING
 RETURNING created, CASE WHEN due <= created + ?::bigint THEN duly.wake('duly/work') END
 
 -- :name exchange
-SELECT * FROM duly.exchange(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+SELECT * FROM duly.exchange(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name schema_version
 SELECT version, oldest FROM duly.meta
