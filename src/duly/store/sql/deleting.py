@@ -17,6 +17,8 @@ def delete_unneeded(db: Db, seqs: Sequence[int]) -> int:
 
     That is asked when the gates are ours: whoever stores another job at one of them has done so, or waits for us.
     """
+    if not seqs:
+        return 0
     gates = _gates(db, seqs)
     return _delete(db, [seq for (seq,) in db.run("unneeded", (db.array(seqs),))], gates)
 
