@@ -50,6 +50,7 @@ def test_a_far_message_is_a_job_until_it_is_put_unchanged_at_its_time(fleet: Fle
     assert (job.task, job.queue, job.priority) == ("proj.later", "celery.later", 3)
     assert msgspec.json.decode(job.args) == [[1, "ü"], {"a": None}]
     assert fleet.states() == ["scheduled"]
+    assert "a message for a broker" in fleet.duly("show", job.id)
     due = read(sent).eta
     assert due is not None
     assert job.due == due

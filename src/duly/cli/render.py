@@ -16,6 +16,7 @@ from duly.cli.data import call_parts
 from duly.cli.table import Column, lay_out
 from duly.cli.text import clean, clean_lines, decode, shorten
 from duly.job import STATE_NAMES, Attempt, ErrorInfo, Flag, JobView, Progress
+from duly.keepsake import readable
 
 SYMBOLS = dict(zip(STATE_NAMES, "◷⋯•↻▸✓✗⊘?", strict=True))
 PLAIN_SYMBOLS = dict(zip(STATE_NAMES, "~:.^>+!-?", strict=True))  # where the terminal's encoding has no others
@@ -203,7 +204,7 @@ def _identity(job: JobView) -> list[tuple[str, str]]:
         ("queue", clean(job.queue) + (f", priority {job.priority}" if job.priority else "")),
         ("args", value_text(positional)),
         ("kwargs", "" if keyword is None or bytes(keyword) == b"{}" else value_text(keyword)),
-        ("headers", value_text(job.headers)),
+        ("headers", value_text(readable(job.headers))),
         ("options", value_text(job.options)),
         ("rules", ", ".join(_rules(job.flags))),
     ]

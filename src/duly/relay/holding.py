@@ -2,7 +2,7 @@
 
 The job has what people look for: the task's name, the arguments where they can be read, its due (the message's
 ``eta``), its expiry. Its queue is the inbox, so no worker runs it, whatever queues it serves. The message itself is
-among its headers, under ``KEY``, as it came.
+among its headers, under ``KEY``, as JSON of ``Raw``.
 
 A job may be changed while it waits (``duly move``). What differs from the message when it is put is written into the
 message; what does not is not touched.
@@ -20,10 +20,8 @@ from duly.errors import DecodeError
 from duly.gateway import wire
 from duly.gateway.envelope import JSON, SAFE, Envelope
 from duly.job import Flag, Job, Lease
+from duly.keepsake import KEY
 from duly.relay.broker import Form, Raw
-
-KEY = "duly-message"
-"""Of the header that has the message, as JSON of ``Raw``."""
 
 _NOTHING = b"[[],{},{}]"
 

@@ -13,6 +13,7 @@ from duly import why as explaining
 from duly.cli.text import decode
 from duly.errors import DecodeError, DulyError, DuplicateKey, TaskNotRegistered
 from duly.job import Change, Filter, Flag, Job, JobView, new_id
+from duly.keepsake import readable
 from duly.web import payload
 from duly.web.actions import SAID, VERBS, apply, change_of, described, record
 from duly.web.graph import draw, neighbours
@@ -75,7 +76,7 @@ def _context(request: Request, it: JobView) -> dict[str, Any]:
         "args": payload.pretty(payload.visible(it)),
         "hides": bool(payload.sensitive(it.options)),
         "result": payload.pretty(it.result),
-        "headers": payload.pretty(it.headers),
+        "headers": payload.pretty(readable(it.headers)),
         "options": payload.pretty(it.options),
         "call": _call(it),
         "decode": lambda raw: decode(raw) if raw is not None else "",
