@@ -237,6 +237,7 @@ print(json.dumps(seen))
     assert all(event["hostname"] == place.node for event in told)
 
 
+@pytest.mark.parametrize("place", ["rabbitmq"], indirect=True)
 def test_flower_sees_the_worker_and_its_tasks(place: Place) -> None:
     port = free_port()
     place.celery.environment["FLOWER_UNAUTHENTICATED_API"] = "1"
@@ -257,6 +258,7 @@ def test_flower_sees_the_worker_and_its_tasks(place: Place) -> None:
     assert worker["stats"]["total"]["proj.add"] >= 2
 
 
+@pytest.mark.parametrize("place", ["redis"], indirect=True)
 def test_queues_are_added_and_taken_away_and_the_worker_shut_down(place: Place) -> None:
     done = place.celery.command("control", "-d", place.node, "-t", "10", "add_consumer", "more")
     assert "add consumer more" in done.stdout, place.log()
