@@ -93,36 +93,45 @@ local function close(gate)
     drop(unwanted)
 end
 
--- Count one end; gives the gates that it left without members.
-local function count_end(ref, closed)
-    local body, s = read(ref)
-    if not body or s.state < SUCCEEDED then return end
-    for _, membership in ipairs(memberships(body)) do
-        local gate, name = gate_of(membership[1]), key('members:' .. membership[1])
-        local packed = gate and gate.left > 0 and redis.call('HGET', name, membership[2])
-        local member = packed and cmsgpack.unpack(packed)
-        if member and member[2] == 0 then
-            local how = s.state == SUCCEEDED and SUCCEEDED_ or OTHERWISE
-            redis.call('HSET', name, membership[2], cmsgpack.pack({ref, how}))
-            gate.left = gate.left - 1
-            if how == OTHERWISE then
-                gate.failed, gate.first = gate.failed + 1, gate.first or rest_of(body)[1]
+-- Count the ends of these members: the gates whose count that closes. A gate is read once and written once, however many of
+-- its members have ended.
+local function count(refs)
+    local bodies, states = each('HMGET', key('jobs'), refs), each('HMGET', key('state'), refs)
+    local gates, changed, closed = {}, {}, {}
+
+    local function count_in(ref, body, how, id, index)
+        if gates[id] == nil then gates[id] = gate_of(id) or false end
+        local gate, name = gates[id], key('members:' .. id)
+        local packed = gate and gate.left > 0 and redis.call('HGET', name, index)
+        if not packed or cmsgpack.unpack(packed)[2] ~= 0 then return end
+        redis.call('HSET', name, index, cmsgpack.pack({ref, how}))
+        gate.left = gate.left - 1
+        if how == OTHERWISE then gate.failed, gate.first = gate.failed + 1, gate.first or rest_of(body)[1] end
+        if gate.left == 0 then
+            gate.finished = now
+            closed[#closed + 1] = gate
+        end
+        if not changed[id] then changed[#changed + 1], changed[id] = gate, true end
+    end
+
+    for i, ref in ipairs(refs) do
+        local state = bodies[i] and states[i] and struct.unpack('<B', states[i]) or WAITING
+        if state >= SUCCEEDED then
+            local how = state == SUCCEEDED and SUCCEEDED_ or OTHERWISE
+            for _, membership in ipairs(memberships(bodies[i])) do
+                count_in(ref, bodies[i], how, membership[1], membership[2])
             end
-            if gate.left == 0 then
-                gate.finished = now
-                closed[#closed + 1] = gate
-            end
-            write_gate(gate)
         end
     end
+    for _, gate in ipairs(changed) do write_gate(gate) end
+    return closed
 end
 
 local function count_ends()
     while #ends > 0 do
-        local some, closed = ends, {}
+        local some = ends
         ends = {}
-        for _, ref in ipairs(some) do count_end(ref, closed) end
-        for _, gate in ipairs(closed) do close(gate) end
+        for _, gate in ipairs(count(some)) do close(gate) end
     end
 end
 
