@@ -114,6 +114,7 @@ class Executor:
             app = load_app(load.app, load.store, load.overrides)
             announce.logging_is_set_up(load)
             hello = self._hello(app, load)
+            _ = app.store  # imports its driver, which may take a quarter of a second: not when the first job is due
         except DulyError as exc:
             self._link.send(Failed(str(exc)))
             return None
