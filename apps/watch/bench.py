@@ -38,7 +38,7 @@ ROOT = HERE.parents[1]
 
 CRAWL = 5.0  # seconds that a site takes
 SITES = 40  # crawls that are due at once: 100 s of work for two slots
-POSTS, PEOPLE, PAUSE = 40, 20, 1.0  # of beside: a post each second for 20 people
+POSTS, PEOPLE, PAUSE = 30, 5, 1.0  # of beside: a post each second for five people
 EXECUTORS = 3  # of each program: two that crawl, one that tells, or three that do either
 CELERY = ROOT / ".celery" / "bin" / "python"
 
