@@ -397,7 +397,7 @@ def test_a_result_of_celerys_stays(shared_redis: RedisServer) -> None:
 
 
 def test_a_back_end_that_nobody_writes_to_is_refused() -> None:
-    for url in ("db+sqlite:///x", "cache+memcached://h", "django-db"):
+    for url in ("db+sqlite:///x", "cache+memcached://h", "django-db", "redis+socket:///x", "redis://h:port"):
         with pytest.raises(ConfigError, match="result_backend="):
             open_backend(url, ["amqp://h//"], None)
 

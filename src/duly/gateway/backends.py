@@ -16,6 +16,7 @@ import msgspec
 from duly.errors import ConfigError, DulyError
 from duly.gateway.envelope import Envelope
 from duly.gateway.publishing import BrokerAway, RedisPublisher, rabbit_parameters
+from duly.passwords import hidden
 
 _SOCKET_TIMEOUT = 10  # seconds
 
@@ -95,9 +96,14 @@ class RedisBackend:
             raise ConfigError('result_backend=redis://: pip install "duly[redis]"') from None
         self.errors: tuple[type[Exception], ...] = (redis.exceptions.RedisError, OSError)
         self.expires = 0 if expires is None else max(1, int(expires))
-        self.client: Any = redis.Redis.from_url(
-            url, socket_timeout=_SOCKET_TIMEOUT, socket_connect_timeout=_SOCKET_TIMEOUT
-        )
+        try:
+            self.client: Any = redis.Redis.from_url(
+                url, socket_timeout=_SOCKET_TIMEOUT, socket_connect_timeout=_SOCKET_TIMEOUT
+            )
+        except ValueError as exc:
+            raise ConfigError(
+                f"result_backend={hidden(url)!r}: {exc}; expected redis://:password@host:port/0"
+            ) from None
         self._store = self.client.register_script(_STORE)
 
     def publish(self, answers: Sequence[Answer]) -> None:
