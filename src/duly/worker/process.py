@@ -222,7 +222,10 @@ class ProcessPool:
 
     def _flush(self) -> bool:
         """Settle what is finished, release what is pending; False if the store did not take it."""
-        self._pending.extend(self._seat.collect())
+        ahead = self._seat.collect_unless_waited_for()
+        if ahead is None:  # the main thread is through with its batch: no job outlasts anything
+            return True
+        self._pending.extend(ahead)
         self._release_pending()
         outcomes = drain(self._done)
         if not outcomes:

@@ -124,16 +124,28 @@ class Seat:
         """What was begun has brought; nothing if nothing was, or another thread has it. Keeps trying while the store
         is unavailable."""
         with self._collecting:
-            ahead, self._ahead = self._ahead, None
-            if ahead is None:
-                return []
-            if self._sealed:
-                threading.Event().wait()
-            try:
-                answer = ahead.begun.finish()
-            except Exception:  # made again, in case it was not done; a store that is broken says so again
-                return self.exchange(ahead.outcomes, ahead.want)
-            return self._took(answer, ahead.turns)
+            return self._collect()
+
+    def collect_unless_waited_for(self) -> list[Lease] | None:
+        """The same; None, at once, if another thread waits for it."""
+        if not self._collecting.acquire(blocking=False):
+            return None
+        try:
+            return self._collect()
+        finally:
+            self._collecting.release()
+
+    def _collect(self) -> list[Lease]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return []
+        if self._sealed:
+            threading.Event().wait()
+        try:
+            answer = ahead.begun.finish()
+        except Exception:  # made again, in case it was not done; a store that is broken says so again
+            return self.exchange(ahead.outcomes, ahead.want)
+        return self._took(answer, ahead.turns)
 
     def exchange_once(
         self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None
