@@ -17,21 +17,19 @@ import sys
 import threading
 import time
 
-import pika
 import psutil
 from chaos_run import Run, Worker
-from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError
 from tests.servers.process import Server
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitServer
 
-from duly.gateway.envelope import Envelope
+from duly.gateway.publishing import BrokerAway, NoQueue, RabbitPublisher
 from duly.gateway.wire import Message, encode
 from duly.job import new_id
 
 QUEUE = "default"
 WORKERS = 2
+ENOUGH = 200  # calls, for a run to say something
 
 
 class Storm(Run):
@@ -46,18 +44,17 @@ class Storm(Run):
 
     def play(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        publisher = threading.Thread(target=self._publish_until, args=[end])
+        publisher = threading.Thread(target=self._publish_until, args=[end, end + 3 * seconds])
         publisher.start()
         restarter = threading.Thread(target=self._restart_server_until, args=[end])
         restarter.start()
         acts = [self._kill_gateway] * 4 + [self._cut] * 6 + [self._kill_worker] * 2 + [self._kill_executor] * 2
         acts += [self._freeze_gateway, self._refuse, self._hold]
-        while time.monotonic() < end:
+        while publisher.is_alive():
             self.staff()
             self.rng.choice(acts)()
             time.sleep(self.rng.uniform(0.05, 0.3))
         self.proxy.heal()
-        publisher.join()
         restarter.join()
         self.staff()
         self._wait_for_queue(60)
@@ -84,28 +81,22 @@ class Storm(Run):
 
     # -- what publishes ------------------------------------------------------------------------------
 
-    def _publish_until(self, end: float) -> None:
+    def _publish_until(self, end: float, at_last: float) -> None:
+        """Longer, on a slow machine, until it is ENOUGH. Through no proxy: the client's connection is another's."""
         rng = random.Random(self.seed)
-        channel = None
-        while time.monotonic() < end:
+        publisher = RabbitPublisher(self.server.url())
+        while time.monotonic() < (end if self._serials > ENOUGH else at_last):
             message, serial = self._call(rng)
-            while True:  # until it is confirmed; the proxy is not in the way: the client's connection is another's
+            while True:  # until it is confirmed
                 try:
-                    channel = channel or self._channel()
-                    _publish(channel, encode(message))
+                    publisher.put(QUEUE, encode(message))
                     break
-                except (AMQPError, OSError):
-                    channel = None
+                except (BrokerAway, NoQueue):  # no worker has declared it yet
                     time.sleep(0.1)
             not_before = message.eta or 0
             self.log.write("ack", job=message.id, task=message.task, serial=serial, not_before=not_before)
             time.sleep(rng.uniform(0, 0.02))
-
-    def _channel(self) -> BlockingChannel:
-        channel = pika.BlockingConnection(pika.URLParameters(self.server.url())).channel()
-        channel.queue_declare(QUEUE, durable=True)
-        channel.confirm_delivery()
-        return channel
+        publisher.close()
 
     def _call(self, rng: random.Random) -> tuple[Message, str]:
         self._serials += 1
@@ -199,15 +190,6 @@ class Storm(Run):
                 self.problems.append(f"messages that nobody takes: {self.server.queues()}")
                 return
             time.sleep(0.2)
-
-
-def _publish(channel: BlockingChannel, envelope: Envelope) -> None:
-    """Returns when the broker has confirmed it."""
-    properties = pika.BasicProperties(
-        content_type=envelope.content_type, content_encoding=envelope.content_encoding, headers=envelope.headers,
-        delivery_mode=2, correlation_id=envelope.properties["correlation_id"],
-    )  # fmt: skip
-    channel.basic_publish("", QUEUE, envelope.body, properties)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ SEED = int(os.environ.get("DULY_CHAOS_SEED", "5"))
 
 
 @pytest.mark.timeout(SECONDS * 3 + 180)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of a client cut off, pika's
 def test_gateways_lose_and_double_nothing(reports: list[str]) -> None:
     storm = Storm(SEED)
     kept = True

@@ -242,6 +242,7 @@ for item in json.loads(sys.stdin.read()):
 BROKEN: list[tuple[Envelope, str]] = [
     (Envelope(body=b"[[],{},{}]"), "no header 'task'"),
     (Envelope(body=b"nonsense"), "the body is not application/json"),
+    (Envelope(body=b"\xff\x00 no"), "'utf-8' codec can't decode byte 0xff"),
     (Envelope(body=b"[]", headers={"task": "t", "id": "i"}), r"not \[args, kwargs, embed\]"),
     (Envelope(body=b"[1,{},{}]", headers={"task": "t", "id": "i"}), "arguments are not a list: 1"),
     (Envelope(body=b"[[],2,{}]", headers={"task": "t", "id": "i"}), "keyword arguments are not a mapping: 2"),

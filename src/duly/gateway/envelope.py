@@ -167,7 +167,7 @@ def utf8(body: bytes, encoding: str) -> bytes:
 
 
 def _load_json(body: bytes, encoding: str) -> Any:
-    return untag(json.loads(utf8(body, encoding)))  # not msgspec: kombu writes NaN and Infinity too
+    return untag(json.loads(utf8(body, encoding).decode()))  # not msgspec: kombu writes NaN and Infinity too
 
 
 def _load_msgpack(body: bytes, _encoding: str) -> Any:

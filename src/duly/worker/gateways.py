@@ -100,6 +100,8 @@ class GatewayChild:
 
     def _died(self, status: int, now: float) -> None:
         self._process = None
+        if self._given_up:  # it was told to
+            return
         if status == NEVER_AGAIN:
             self._given_up = True
             return
