@@ -55,14 +55,15 @@ class Awaiting:
         numbers = range(lease.attempt - lease.lost, lease.attempt + 1)
         return not self._effects(lease).isdisjoint(f"{_SENT}{number}" for number in numbers)
 
-    def sent(self, lease: Lease, started: int) -> None:
-        """The message was put: wait for its answer."""
+    def sent(self, lease: Lease, started: int) -> bool:
+        """The message was put: note that, and wait for its answer. False if the job was given away meanwhile."""
         try:
             self._store.save_effect(lease, f"{_SENT}{lease.attempt}", b"true")
         except StaleLease as exc:  # whoever has it now is told by the ledger
             log.warning("%s", exc)
-            return
+            return False
         self.wait_for(lease, started)
+        return True
 
     def wait_for(self, lease: Lease, started: int) -> None:
         self._calls[lease.id] = _Call(lease, started)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from duly.clock import MICROS, Clock
-from duly.errors import ConfigError, DecodeError, JobError
+from duly.errors import ConfigError, DecodeError, JobError, StoreUnavailable
 from duly.gateway.publishing import BrokerAway
 from duly.job import Cancel, ErrorInfo, Kind, Lease, Outcome
 from duly.relay import calling, holding
@@ -75,13 +75,13 @@ class Putting:
                 self._putter.tend()
                 self._claim()
                 if pause > _FIRST_PAUSE:
-                    log.warning("the broker answers again")
+                    log.warning("messages are put again")
                 pause = _FIRST_PAUSE
                 if not self._step():
                     self._seat.idle(self._claimed, _LOOK if len(self._awaiting) else _POLL)
-            except BrokerAway as exc:
+            except (BrokerAway, StoreUnavailable) as exc:
                 if pause == _FIRST_PAUSE:
-                    log.error("the broker does not answer: %s", exc)
+                    log.error("nothing is put: %s", exc)
                 self._reconnect()
                 stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
@@ -168,9 +168,9 @@ class Putting:
                 failed[lease.id] = ErrorInfo(type=type(exc).__name__, module="duly.errors", message=str(exc))
         for id, why in self._putter.put(inbox, self._targets[inbox], list(puts.values())).items():
             failed[id] = ErrorInfo(type="NoQueue", module="duly.gateway.publishing", message=why, help=_HELP)
-        for lease in leases:
-            if lease.id in puts and lease.id not in failed and self._waits(lease):
-                self._awaiting.sent(lease, started)
+        sent = [lease for lease in leases if lease.id in puts and lease.id not in failed and self._waits(lease)]
+        noted = [lease.id for lease in sent if self._awaiting.sent(lease, started)]
+        self._putter.settled(inbox, noted)  # the store knows that they were put
         return failed
 
     def _waits(self, lease: Lease) -> bool:
