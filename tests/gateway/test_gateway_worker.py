@@ -14,6 +14,7 @@ import psutil
 import pytest
 from gateway_kit import until
 from tests.servers.celery import CeleryProgram
+from tests.servers.process import free_port
 from tests.servers.rabbitmq import RabbitServer
 
 from duly import Duly
@@ -107,6 +108,30 @@ def test_a_gateway_does_not_outlive_its_worker(site: Site) -> None:
     (keeper,) = site.gatekeepers(worker)
     worker.kill()
     until(lambda: not keeper.is_running() or keeper.status() == psutil.STATUS_ZOMBIE, "its end")
+
+
+def test_a_worker_that_is_stopped_as_it_starts_promises_no_new_gateway(site: Site) -> None:
+    worker = site.start("worker", "-c", "1")
+    until(lambda: len(site.gatekeepers(worker)) == 1, "a gateway")  # it has not got to its handlers of signals
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0, site.log()
+    assert "it is started again" not in site.log()
+
+
+def test_a_broker_that_is_not_there_is_one_line_that_says_why(tmp_path: Path, store_of: Callable[[str], str]) -> None:
+    nobody = free_port()
+    site = Site(tmp_path, store_of("sqlite"), f"amqp://guest:secret@127.0.0.1:{nobody}//", "default")
+    try:
+        gateway = site.start("gateway", "-l", "INFO")
+        until(lambda: "nothing is taken from" in site.log(), "what is wrong")
+        gateway.send_signal(signal.SIGTERM)
+        assert gateway.wait(20) == 0
+        (line,) = [line for line in site.log().splitlines() if "refused" in line]
+        assert f"nothing is taken from amqp://guest:********@127.0.0.1:{nobody}//" in line
+        assert line.endswith("Connection refused")
+        assert "Traceback" not in site.log()
+    finally:
+        site.close()
 
 
 def test_a_gateway_alone(site: Site, celery: CeleryProgram) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from duly.errors import ConfigError, DulyError
 from duly.gateway.envelope import Envelope
-from duly.gateway.publishing import BrokerAway, RedisPublisher, rabbit_parameters
+from duly.gateway.publishing import BrokerAway, RedisPublisher, rabbit_parameters, rabbit_said
 from duly.passwords import hidden
 
 _SOCKET_TIMEOUT = 10  # seconds
@@ -184,7 +184,7 @@ class RpcBackend:
             yield self._channel
         except (self._pika.exceptions.AMQPError, OSError) as exc:
             self.close()
-            raise BackendAway(f"the result back end: {type(exc).__name__}: {exc}") from exc
+            raise BackendAway(f"the result back end: {rabbit_said(exc)}") from exc
 
 
 class RedisRpcBackend:

@@ -29,7 +29,7 @@ import msgspec
 
 from duly.errors import DecodeError, DulyError
 from duly.gateway.envelope import JSON, Envelope, from_redis, to_redis
-from duly.gateway.publishing import rabbit_parameters, redis_client
+from duly.gateway.publishing import rabbit_parameters, rabbit_said, redis_client
 
 EVENTS, CONTROL, REPLIES = "celeryev", "celery.pidbox", "reply.celery.pidbox"
 
@@ -134,7 +134,7 @@ class AmqpBus:
             yield
         except (self._pika.exceptions.AMQPError, OSError) as exc:
             self.close()
-            raise BusAway(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__) from exc
+            raise BusAway(rabbit_said(exc)) from exc
 
     def _open(self) -> None:
         parameters = next(self._brokers)

@@ -8,6 +8,7 @@ put that failed has happened or not; who puts again what he may have put already
 from __future__ import annotations
 
 import contextlib
+import logging
 import uuid
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ import msgspec
 from duly.errors import ConfigError, DulyError
 from duly.gateway.envelope import Envelope, to_redis
 from duly.passwords import hidden
+
+logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it tells in forty lines, we are told and say in one
 
 HEARTBEAT = 20  # seconds; the broker cuts off who is silent for two of them
 _PATIENCE = 10.0  # seconds to wait for an answer
@@ -157,14 +160,22 @@ def rabbit_errors() -> Iterator[None]:
     except (NackError, UnroutableError):
         raise
     except (AMQPError, OSError) as exc:
-        raise BrokerAway(_said(exc)) from exc
+        raise BrokerAway(rabbit_said(exc)) from exc
 
 
-def _said(exc: BaseException) -> str:
+def rabbit_said(exc: BaseException) -> str:
     """In words: those of many of pika's errors are in what they were made of."""
-    inner = [part for part in exc.args if isinstance(part, BaseException)]
-    text = ", ".join(str(part) for part in (inner or exc.args) if str(part))
-    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+    cause: BaseException | None = exc
+    while cause is not None:
+        innermost, cause = cause, _made_of(cause)
+    text = str(innermost)
+    return f"{type(exc).__name__}: {text}" if text else type(innermost).__name__
+
+
+def _made_of(exc: BaseException) -> BaseException | None:
+    """The error in an error of pika's: an argument, or where its connectors keep it."""
+    parts = (getattr(exc, "exception", None), *exc.args)
+    return next((part for part in parts if isinstance(part, BaseException)), None)
 
 
 class RedisPublisher:

@@ -138,7 +138,6 @@ def _amqp(app: Duly, urls: Sequence[str], queues: Sequence[str]) -> Door:
         if exc.name != "pika":
             raise
         raise ConfigError(_missing(urls[0], "amqp")) from None
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # four lines for each try to connect; doors.py says it once
     return AmqpDoor(urls, wanted(app, queues))
 
 

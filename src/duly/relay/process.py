@@ -34,7 +34,6 @@ from duly.worker.heartbeat import Heartbeat
 from duly.worker.maintenance import Maintenance, Terms
 
 log = logging.getLogger("duly.relay")
-logging.getLogger("pika").setLevel(logging.CRITICAL)  # it tells as an error what we ask and answer
 
 LEASE = 10.0  # seconds
 NEAR = 2.0  # seconds; what is due within them goes straight on
