@@ -17,13 +17,14 @@ import sys
 import threading
 import time
 
+import pika
 import psutil
 from chaos_run import Run, Worker
 from tests.servers.process import Server
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import RabbitServer
 
-from duly.gateway.publishing import BrokerAway, NoQueue, RabbitPublisher
+from duly.gateway.publishing import BrokerAway, RabbitPublisher
 from duly.gateway.wire import Message, encode
 from duly.job import new_id
 
@@ -39,6 +40,8 @@ class Storm(Run):
         super().__init__(seed, kind)
         self.server = RabbitServer(self.folder / "rabbitmq").start()
         self.proxy = Proxy(self.server.port).start()
+        with pika.BlockingConnection(pika.URLParameters(self.server.url())) as connection:
+            connection.channel().queue_declare(QUEUE, durable=True)
         self.deeds: dict[str, int] = {}
         self._serials = 0
 
@@ -91,7 +94,7 @@ class Storm(Run):
                 try:
                     publisher.put(QUEUE, encode(message))
                     break
-                except (BrokerAway, NoQueue):  # no worker has declared it yet
+                except BrokerAway:
                     time.sleep(0.1)
             not_before = message.eta or 0
             self.log.write("ack", job=message.id, task=message.task, serial=serial, not_before=not_before)
