@@ -73,7 +73,6 @@ Channel = Literal["work", "results", "control", "replies"]
 Order = Literal["newest", "due"]
 
 CAPABILITIES = {
-    "ahead": "it settles and reserves while the worker runs the batch before (Posting)",
     "transactions": "a job can be stored in the caller's own transaction of the same database (Joining, Task.using)",
 }
 """What some stores can do and others cannot, by its nature. Who needs one asks ``Store.capabilities``;
@@ -497,25 +496,4 @@ class Joining(Protocol):
         What is rolled back has never been. Wake-ups go with the commit. Raises ConfigError, and leaves the
         transaction as it is, for a connection of a kind that is not known or that leads to another database.
         """
-        ...
-
-
-class Begun(Protocol):
-    """An exchange that is under way."""
-
-    def finish(self) -> Exchange:
-        """Wait for it. After a StoreError it may have happened or not: call :meth:`Store.exchange` with the same
-        outcomes, which settles nothing twice and gives what was reserved."""
-        ...
-
-
-@runtime_checkable
-class Posting(Protocol):
-    """The capability "ahead"."""
-
-    def begin_exchange(
-        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
-    ) -> Begun | None:
-        """Begin an :meth:`Store.exchange`, which happens while the caller does something else. This seat exchanges
-        nothing else until it was finished. None: it has to be made in the ordinary way; nothing was done."""
         ...

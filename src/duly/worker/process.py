@@ -3,9 +3,6 @@
 The loop is exchange, run the batch one by one, exchange. A batch is as many jobs as fit TARGET at the measured
 mean, so that the cost of a transaction is shared by many short jobs and waits for no long one.
 
-While the jobs are so short that a batch holds AHEAD of them, and more are waiting, an exchange is under way while a
-batch runs, if the store can do that: it settles the batch before and reserves the one after. Both fit TARGET.
-
 The *flusher* thread serves the exception: a job that outlasts TARGET although the mean said otherwise. Then it
 settles what is finished and releases what has not started, so that nothing waits behind a slow neighbour. And
 while a batch runs, the main thread looks every LOOK at the queues of which the batch holds nothing (any more), so
@@ -34,9 +31,6 @@ TARGET = 20_000
 MOST = 500
 """Jobs in a batch at most."""
 
-AHEAD = 100
-"""Jobs in a batch from which on the time of an exchange counts."""
-
 SLOW = 3_000
 """µs. A job that took longer is settled before the next one starts."""
 
@@ -62,7 +56,6 @@ class ProcessPool:
         self._pending: deque[Lease] = deque()  # reserved, not started
         self._done: deque[Outcome] = deque()  # ended, not settled
         self._mean = float(TARGET)  # µs a job takes, by experience
-        self._ran_through = False  # the last batch: nothing of it has to be settled before the next job starts
         self._batch = 0  # number of the batch that runs, for the flusher
         self._busy = threading.Event()  # a batch runs that the flusher has to look after
         self._stopping = False
@@ -71,13 +64,16 @@ class ProcessPool:
         threading.Thread(target=self._flush_late, name="flusher", daemon=True).start()
         seat, pending = self._seat, self._pending
         while not self._stopping and self._left != 0:
-            self._exchange(self._want())
+            want = self._want()
+            self._release_beyond(want)
+            leases = seat.exchange(drain(self._done), max(want - len(pending), 0))
+            self._board.keep(lambda: list(self._done))
+            pending.extend(leases)
             if not pending:
                 self._rest()
             else:
                 self._attempts.offset = seat.offset
                 self._run_batch()
-        pending.extend(seat.collect())
         self._release_pending()
         seat.exchange(drain(self._done), 0)
         self._guard.close()
@@ -90,33 +86,6 @@ class ProcessPool:
     def cancel(self, job: str, token: int) -> None:
         self._attempts.cancelled.add((job, token))
         self._guard.cancel(job, token)
-
-    def _exchange(self, want: int) -> None:
-        """Settle what is done and have up to ``want`` jobs pending."""
-        seat, pending = self._seat, self._pending
-        pending.extend(seat.collect())
-        self._release_beyond(want)
-        if self._ran_through and pending and self._go_ahead(want):
-            return
-        leases = seat.exchange(drain(self._done), max(want - len(pending), 0))
-        self._board.keep(lambda: list(self._done))
-        pending.extend(leases)
-        if len(leases) == want:  # there are more
-            self._go_ahead(want)
-
-    def _go_ahead(self, want: int) -> bool:
-        """Have the store settle what is done, and reserve the batch after the next; False if it does not.
-
-        Not for several queues: they are looked at while a batch runs, and the store can be asked one thing at a time.
-        """
-        if want < AHEAD or self._left is not None or len(self._seat.turns) > 1:
-            return False
-        self._board.keep(lambda: list(self._done))
-        outcomes = drain(self._done)
-        if self._seat.begin(outcomes, min(want, int(TARGET / self._mean) // 2)):
-            return True
-        self._done.extendleft(reversed(outcomes))
-        return False
 
     def _want(self) -> int:
         """How many jobs the next batch should hold."""
@@ -156,7 +125,6 @@ class ProcessPool:
         take, keep, run, guard = self._pending.popleft, self._done.append, self._attempts.run, self._guard
         note = self._board.note
         ran = 0
-        self._ran_through = False
         begun = started = self._seat.now()
         look_at = begun + LOOK if len(self._seat.turns) > 1 else _NEVER
         try:
@@ -178,7 +146,6 @@ class ProcessPool:
                     look_at = started + LOOK
         except IndexError:  # nothing is pending any more
             finished = started
-            self._ran_through = True
         self._learn(ran, finished - begun)
 
     def _learn(self, ran: int, took: int) -> None:
@@ -222,10 +189,6 @@ class ProcessPool:
 
     def _flush(self) -> bool:
         """Settle what is finished, release what is pending; False if the store did not take it."""
-        ahead = self._seat.collect_unless_waited_for()
-        if ahead is None:  # the main thread is through with its batch: no job outlasts anything
-            return True
-        self._pending.extend(ahead)
         self._release_pending()
         outcomes = drain(self._done)
         if not outcomes:

@@ -16,9 +16,8 @@ import msgspec
 
 from duly.clock import MICROS, Clock
 from duly.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
-from duly.job import ErrorInfo, Exchange, Kind, Lease, Outcome
+from duly.job import ErrorInfo, Kind, Lease, Outcome
 from duly.store import Listener, Store
-from duly.store.contract import Begun, Posting
 
 log = logging.getLogger("duly.worker")
 
@@ -26,20 +25,8 @@ _SYNC_EVERY = 30.0  # seconds after which the store's clock is compared with the
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5  # seconds between two tries while the store does not answer
 
 
-class Ahead(msgspec.Struct, frozen=True):
-    """An exchange that was begun and not asked for."""
-
-    begun: Begun
-    outcomes: Sequence[Outcome]
-    want: int
-    turns: tuple[str, ...]
-
-
 class Seat:
-    """The executor's dealings with the store. :meth:`exchange` and :meth:`idle` belong to one thread.
-
-    Between :meth:`begin` and :meth:`collect` the store works for this seat, which may not exchange.
-    """
+    """The executor's dealings with the store. :meth:`exchange` and :meth:`idle` belong to one thread."""
 
     def __init__(
         self, store: Store, worker: int, slot: int, queues: Sequence[str], poll: float, clock: Clock
@@ -56,8 +43,6 @@ class Seat:
         self._sealed = False
         self._next_sync = 0.0
         self._misses = 0  # looks in a row that found something due but brought nothing
-        self._ahead: Ahead | None = None
-        self._collecting = threading.Lock()  # who waits for the answer of what was begun
         self._expect = False  # the last wait ended for a reason: there should be something to reserve
 
     def serve(self, queues: Sequence[str]) -> None:
@@ -106,47 +91,6 @@ class Seat:
         """Settle nothing that ends from now on. From any thread; the process is about to end."""
         self._sealed = True
 
-    def begin(self, outcomes: Sequence[Outcome], want: int) -> bool:
-        """Begin an exchange, from all queues, which :meth:`collect` ends; False, and nothing is done, if the store
-        does not do such a thing, or not now."""
-        if not isinstance(self.store, Posting) or self._sealed:
-            return False
-        turns = self.turns
-        try:
-            begun = self.store.begin_exchange(self._worker, self._slot, outcomes, want, turns)
-        except Exception:  # the ordinary exchange meets with the same, and knows what to do
-            return False
-        if begun is not None:
-            self._ahead = Ahead(begun, outcomes, want, turns)
-        return begun is not None
-
-    def collect(self) -> list[Lease]:
-        """What was begun has brought; nothing if nothing was, or another thread has it. Keeps trying while the store
-        is unavailable."""
-        with self._collecting:
-            return self._collect()
-
-    def collect_unless_waited_for(self) -> list[Lease] | None:
-        """The same; None, at once, if another thread waits for it."""
-        if not self._collecting.acquire(blocking=False):
-            return None
-        try:
-            return self._collect()
-        finally:
-            self._collecting.release()
-
-    def _collect(self) -> list[Lease]:
-        ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            return []
-        if self._sealed:
-            threading.Event().wait()
-        try:
-            answer = ahead.begun.finish()
-        except Exception:  # made again, in case it was not done; a store that is broken says so again
-            return self.exchange(ahead.outcomes, ahead.want)
-        return self._took(answer, ahead.turns)
-
     def exchange_once(
         self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None
     ) -> list[Lease]:
@@ -156,10 +100,6 @@ class Seat:
         turns, expect, self._expect = self.turns, self._expect, False
         wanted = turns if queues is None else queues
         answer = self.store.exchange(self._worker, self._slot, outcomes, want, wanted, expect)
-        return self._took(answer, turns if queues is None else None)
-
-    def _took(self, answer: Exchange, turns: tuple[str, ...] | None) -> list[Lease]:
-        """``turns``: whose they were; None: not those of all queues."""
         if answer.refused:
             for outcome in answer.refused:
                 self.report_refused(outcome)
@@ -167,7 +107,7 @@ class Seat:
             self._misses = 0
         elif answer.more:  # go on soon, but not at once: others want to write too
             self._misses = 1
-        if answer.leases and turns is not None and len(turns) > 1 and self.turns is turns:
+        if answer.leases and len(turns) > 1 and queues is None and self.turns is turns:
             self.turns = after(turns, answer.leases[0].queue)
         return answer.leases
 

@@ -17,7 +17,7 @@ from duly.store.contract import Channel, Listener
 from duly.store.postgres import examining, producing
 from duly.store.postgres.arrays import Texts
 from duly.store.postgres.database import Database
-from duly.store.postgres.exchanging import Ahead, Exchanger, asks_for_long_way
+from duly.store.postgres.exchanging import Exchanger, asks_for_long_way
 from duly.store.postgres.joining import Joiner
 from duly.store.postgres.sql import Session
 from duly.store.postgres.sweeping import Sweeper
@@ -38,7 +38,7 @@ class PostgresStore(SqlStore):
     3. ``close`` lets go; a later call connects again.
     """
 
-    capabilities = frozenset({"ahead", "transactions"})
+    capabilities = frozenset({"transactions"})
     durability = (
         "what was acknowledged survives a crash of the server (unless fsync or synchronous_commit is off there)"
     )
@@ -89,12 +89,6 @@ class PostgresStore(SqlStore):
         expect: bool = False,
     ) -> Exchange:
         return self._exchanger.exchange(worker, slot, outcomes, want, queues)
-
-    def begin_exchange(
-        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
-    ) -> Ahead | None:
-        """See ``contract.Posting``."""
-        return self._exchanger.begin(worker, slot, outcomes, want, queues)
 
     def next_due(self, queues: Sequence[str]) -> int | None:
         """One question, where the rules are as they were."""

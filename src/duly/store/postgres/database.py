@@ -25,7 +25,6 @@ from duly.store.guard import Guard
 from duly.store.postgres import connecting
 from duly.store.postgres.clock import ServerClock
 from duly.store.postgres.connecting import MISSING, Connection
-from duly.store.postgres.posting import Posted
 from duly.store.postgres.sql import VERSION, Session, Statements
 from duly.store.postgres.url import Place
 
@@ -42,8 +41,7 @@ class Database:
     """A schema on a server, and this process's connection to it.
 
     1. The first use connects, and makes the schema if there is none, if it may.
-    2. ``write``, ``read``, ``peek`` and ``call`` use the connection; one thread at a time. What was posted before is
-       received first.
+    2. ``write``, ``read``, ``peek`` and ``call`` use the connection; one thread at a time.
     3. After a fork the child starts again at 1.
     """
 
@@ -54,7 +52,6 @@ class Database:
         self._may_create = create
         self._guard = Guard(place.name)
         self._connection: Connection | None = None
-        self._posted: Posted | None = None  # what the connection is in the middle of
         self._direct = False  # no pool in between
         self._reached = False  # the server answered before: when it does not now, it may come back
         self._committing = False  # the outcome of this transaction is not known until the answer comes
@@ -96,16 +93,6 @@ class Database:
     def call_once(self, name: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """The same, for one that may not: raises StoreUnavailable if the answer does not come."""
         return self._try(lambda connection: self._rows(connection, name, values), bounded=True, again=False)
-
-    def post(self, name: str, values: Sequence[object]) -> Posted | None:
-        """Send one statement, a transaction of its own, and wait for nothing; ``collect`` has its answer. None, and
-        nothing was sent, if there is no connection yet or any more."""
-        return self._guard.pass_through(lambda: self._post(name, values))
-
-    def collect(self, posted: Posted) -> list[tuple[Any, ...]]:
-        """The answer. Raises StoreUnavailable if it does not come within the URL's ``timeout``: then it is not known
-        what was done."""
-        return self._guard.pass_through(lambda: self._collect(posted))
 
     def sync(self) -> None:
         """Nothing to wait for: a commit is durable when it is acknowledged."""
@@ -162,44 +149,6 @@ class Database:
     def _rows(self, connection: Connection, name: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         cursor = connection.cursor(binary=True)
         return cursor.execute(self.statements.ready(name), values).fetchall()
-
-    def _post(self, name: str, values: Sequence[object]) -> Posted | None:
-        self._leave_parent()
-        self._receive()
-        if self._connection is None:
-            return None
-        posted = self._posted = Posted(self._connection, self.statements.numbered(name), values)
-        try:
-            posted.send(self.place.timeout)
-        except BaseException:  # a signal handler
-            self._drop()
-            raise
-        return posted
-
-    def _collect(self, posted: Posted) -> list[tuple[Any, ...]]:
-        self._leave_parent()
-        if posted is self._posted:
-            self._receive()
-        if posted.error is not None:
-            raise self._explain(posted.error) from posted.error
-        if posted.rows is None:
-            raise StoreUnavailable(f"store {self.place.name}: an answer was given up")
-        return posted.rows
-
-    def _receive(self) -> None:
-        """Have the connection to ourselves."""
-        posted, self._posted = self._posted, None
-        if posted is None:
-            return
-        try:
-            posted.receive(self.place.timeout)
-        except BaseException:  # a signal handler
-            self._drop()
-            raise
-        if posted.error is not None:
-            if connecting.is_passing(posted.error):
-                self._drop()
-            self._clean_up()
 
     def _begin(self, connection: Connection, locks: Sequence[str]) -> None:
         """One round trip: begin, lock, and learn what time it is."""
@@ -274,7 +223,7 @@ class Database:
         return self._connection is not None and self._connection.usable
 
     def _drop(self) -> None:
-        connection, self._connection, self._posted = self._connection, None, None
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
@@ -290,7 +239,6 @@ class Database:
 
     def _open(self) -> Connection:
         self._leave_parent()
-        self._receive()
         if self._connection is None:
             connection, self._direct = connecting.connect(self.place.conninfo)
             try:
@@ -305,7 +253,7 @@ class Database:
         if self._pid != os.getpid():
             if self._connection is not None:
                 _inherited.append(self._connection)
-                self._connection = self._posted = None
+                self._connection = None
             self._pid = os.getpid()
 
     def _check_schema(self, connection: Connection) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from psycopg.types.numeric import Int4, Int8
@@ -26,7 +26,6 @@ from duly.store import stats
 from duly.store.contract import WAKE_AHEAD
 from duly.store.postgres.arrays import BigInts, Bytes, Ints, Texts
 from duly.store.postgres.database import Database
-from duly.store.postgres.posting import Posted
 from duly.store.postgres.sql import Session
 from duly.store.sql import running
 from duly.store.sql.gates import Closed
@@ -57,7 +56,7 @@ Seat = tuple[int, int]  # worker, slot
 
 
 class Exchanger:
-    """Settles and reserves for the seats of this process, at once or in two steps (``begin`` and ``finish``)."""
+    """Settles and reserves for the seats of this process."""
 
     def __init__(self, store: PostgresStore, server: Database) -> None:
         self._store = store
@@ -81,37 +80,6 @@ class Exchanger:
             raise
         self._lost.discard(seat)
         return answer
-
-    def begin(
-        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
-    ) -> Ahead | None:
-        seat = (worker, slot)
-        if seat in self._lost or not self._is_plain(outcomes, queues):
-            return None
-        token = _new_token()
-        try:
-            posted = self._server.post("exchange", self._values(seat, token, outcomes, want, queues))
-        except BaseException:  # interrupted, perhaps when it was on its way
-            self._lost.add(seat)
-            raise
-        return None if posted is None else Ahead(self, posted, token, seat, outcomes, want, queues)
-
-    def finish(self, ahead: Ahead) -> Exchange:
-        seat = ahead.seat
-        try:
-            answer = self._read(self._server.collect(ahead.posted), seat, ahead.token, bool(ahead.outcomes))
-            if answer is not None:
-                return answer
-        except StoreUnavailable:
-            self._lost.add(seat)
-            raise
-        except StoreError as exc:
-            if not asks_for_long_way(exc):
-                raise
-        except BaseException:  # interrupted before the answer came
-            self._lost.add(seat)
-            raise
-        return self.exchange(*seat, ahead.outcomes, ahead.want, ahead.queues)
 
     def bar(self, worker: int, slot: int) -> None:
         """Nothing that a seat has begun happens from now on."""
@@ -150,19 +118,12 @@ class Exchanger:
         """One round trip. None: nothing was done, since limits came into force."""
         token = _new_token()
         rows = self._server.call_once("exchange", self._values(seat, token, outcomes, want, queues))
-        answer = self._read(rows, seat, token, bool(outcomes))
-        if answer is None and not self._is_limited(queues):
-            return self._quick(seat, outcomes, want, queues)
-        return answer
-
-    def _read(self, rows: list[tuple[Any, ...]], seat: Seat, token: int, settled: bool) -> Exchange | None:
-        """What the function said. None: nothing was done, since the rules have changed; they are known now."""
         status = _status(rows.pop()[0])
         self._store.hear(status.clock)
         if status.rules:
             self._server.read(self._store.current_rules)
-            return None
-        if settled or rows:
+            return None if self._is_limited(queues) else self._quick(seat, outcomes, want, queues)
+        if outcomes or rows:
             self._last[seat] = token
         rows.sort(key=_PLACE)
         return Exchange([Lease(*row[2:]) for row in rows], [], status.more)
@@ -232,21 +193,6 @@ class Exchanger:
         got, refused, closed, self._last[seat] = self._server.write(work, locks=("lanes",))
         store.wake_after(outcomes, got.expired, closed, store.now())
         return Exchange(got.leases, refused, got.more)
-
-
-class Ahead(msgspec.Struct, frozen=True):
-    """An exchange that is under way."""
-
-    exchanger: Exchanger
-    posted: Posted
-    token: int
-    seat: Seat
-    outcomes: Sequence[Outcome]
-    want: int
-    queues: Sequence[str]
-
-    def finish(self) -> Exchange:
-        return self.exchanger.finish(self)
 
 
 def _new_token() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -38,11 +37,6 @@ class Statements:
     def ready(self, name: str) -> bytes:
         """A statement as psycopg takes it."""
         return self._ready[name]
-
-    def numbered(self, name: str) -> bytes:
-        """A statement as libpq takes it: its parameters, all ``?``, are $1, $2 ..."""
-        numbers = itertools.count(1)
-        return re.sub(r"\?", lambda _: f"${next(numbers)}", self._texts[name]).encode()
 
     def migration(self, version: int) -> bytes:
         """What brings a schema from the version before to this one; a script without parameters."""
