@@ -186,6 +186,7 @@ def test_urls(url: str, host: str, port: int, vhost: str) -> None:
         ("ampq://rabbit//", "no door to ampq; known are .*; did you mean 'amqp'"),
         ("amqp://a//;redis://b", "RabbitMQ and Redis cannot stand in for each other"),
         ("redis://host:port/0", "expected redis://:password@host:port/0"),
+        ("redis://host:6379/abc", "'abc' is no number of a database"),
     ],
 )
 def test_urls_that_are_none(url: str, says: str) -> None:
