@@ -65,15 +65,23 @@ def main() -> None:
 
 def rate(options: argparse.Namespace) -> None:
     print("notifications per second, SQLite, one worker")
-    for threads, delay, posts in ((1, 0.0, 4), (16, 0.0, 10), (16, 0.05, 10), (64, 0.05, 10)):
+    for threads, delay, posts in ((1, 0.0, 4), (8, 0.0, 10), (16, 0.05, 10), (64, 0.05, 10)):
         with folder() as place, installed(place, 500) as (installation, google):
             google.takes = delay
             installation.ask("posts", 0, posts)
-            installation.worker("-Q", "notify", "-P", "thread", "-c", str(threads))
+            worker = psutil.Process(installation.worker("-Q", "notify", "-P", "thread", "-c", str(threads)).pid)
+            before = cpu(worker)
             eventually(lambda: len(google.accepted) >= 500 * posts, 600)  # noqa: B023 - waited for at once
+            each = (cpu(worker) - before) / (500 * posts)
             moments = sorted(at for _, _, at in google.accepted)
         span = moments[-1] - moments[0]
-        print(f"  {threads:3} threads, Google takes {delay * 1e3:2.0f} ms: {len(moments) / span:6,.0f}/s")
+        speed = f"{len(moments) / span:6,.0f}/s, {each * 1e3:.1f} ms of CPU each"
+        print(f"  {threads:3} threads, Google takes {delay * 1e3:2.0f} ms: {speed}")
+
+
+def cpu(worker: psutil.Process) -> float:
+    """Seconds of CPU that a worker has used, with its executors."""
+    return sum(sum(one.cpu_times()[:2]) for one in (worker, *worker.children(recursive=True)))
 
 
 # -- from a post to its pushes, beside crawls -----------------------------------------------------------

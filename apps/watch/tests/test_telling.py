@@ -20,7 +20,7 @@ from pushworld.post_office import PostOffice
 
 from duly.contrib.django import app
 from duly.testing import World
-from watch import channels, delivering, telling
+from watch import channels, errands, telling
 from watch.cli import people
 from watch.environment import read
 from watch.errors import SettingsError, WatchError
@@ -54,6 +54,7 @@ def _installed(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with override_settings(WATCH=msgspec.structs.replace(settings.WATCH, **values)):
         channels._make.cache_clear()  # one process of an installation has one set of settings, and one database
         channels._read = None
+        errands._shared.clear()
         yield values
         channels._client().close()
         channels._client.cache_clear()
@@ -292,7 +293,7 @@ def test_what_the_provider_accepted_is_not_sent_again_though_the_row_cannot_be_w
     it, even if that target is gone meanwhile."""
     person("ada", ("fcm", "first"), ("fcm", "second"))
     with monkeypatch.context() as broken:
-        broken.setattr(delivering, "_write", lambda *args, **fields: 1 / 0)
+        broken.setattr(errands, "write", lambda *args, **fields: 1 / 0)
         post(site)
         world.advance(1)
         assert devices(google) == ["first"]
@@ -330,6 +331,31 @@ def test_a_thousand_subscribers_cost_no_more_queries_than_one(world: World, site
     )
     assert reads(2) == few
     assert Delivery.objects.count() == 502
+
+
+def test_a_push_costs_two_statements(world: World, site: Site, google: Google) -> None:
+    """One that reads and one that writes; the post and the closed providers are asked for once for all of them."""
+    for number in range(20):
+        person(f"p{number}")
+    post(site)
+    with CaptureQueriesContext(connection) as asked:
+        world.advance(1)
+    assert set(states().values()) == {"accepted"}
+    assert len(asked) <= 2 * 20 + 2, [query["sql"] for query in asked]
+
+
+def test_an_edit_is_told_to_those_who_still_wait(world: World, site: Site, google: Google) -> None:
+    """What is remembered of a post does not outlive it for long."""
+    person("ada")
+    person("bob", zone="Europe/Berlin", quiet_from=time(11), quiet_to=time(13))
+    flat = post(site)
+    world.advance(1)
+    Post.objects.filter(pk=flat.pk).update(title="Flat 1, taken")
+    until, words = errands._shared[flat.pk]
+    errands._shared[flat.pk] = until - errands.REMEMBERED, words  # the seconds are the machine's own, not the world's
+    world.advance(hours=1)
+    titles = {device: next(iter(shown.values()))["notification"]["title"] for device, shown in google.shown.items()}
+    assert titles == {"token-ada": "Flat 1", "token-bob": "Flat 1, taken"}
 
 
 def test_a_test_notice(site: Site, google: Google, installation: dict[str, Any]) -> None:

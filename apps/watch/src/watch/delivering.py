@@ -8,7 +8,6 @@ key, and replaces itself on the screen (``pushing``; e-mail and apprise, which h
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 from collections.abc import Collection
@@ -20,9 +19,10 @@ from django.conf import settings
 
 from duly import Task
 from duly.contrib.django import app
-from watch import channels
-from watch.models import Delivery, Post, Target
-from watch.pushing.notice import Address, Notice, notice
+from watch import channels, errands
+from watch.errands import Errand, Reached
+from watch.models import Delivery, Target
+from watch.pushing.notice import Notice
 from watch.pushing.verdicts import Closed, Dead, Later, Refused
 from watch.quiet import told_from
 from watch.telling import TASK, moment
@@ -51,113 +51,99 @@ class Ended(Exception):
 
 def tell(task: Task[..., Any], id: int, tried: Collection[int]) -> str:
     """Tell one subscriber of one post; gives the delivery's state. ``tried``: targets that refused it."""
-    delivery = Delivery.objects.select_related("post__site", "subscriber").filter(pk=id).first()
-    if delivery is None:
+    errand = errands.errand(id)
+    if errand is None:
         return "deleted"
-    if delivery.state != Delivery.State.WAITING:
-        return str(delivery.state)
+    if errand.state != Delivery.State.WAITING:
+        return errand.state
     try:
-        accepted = task.effect("accepted", push, task, delivery, set(tried))
+        accepted = task.effect("accepted", push, task, errand, set(tried))
     except Ended as ended:
-        return _write(delivery, state=ended.state, reason=ended.reason)
-    return _write(
-        delivery, state=Delivery.State.ACCEPTED, target_id=accepted.target, accepted_at=moment(),
+        return _end(id, ended.state, reason=ended.reason)
+    return _end(
+        id, str(Delivery.State.ACCEPTED), target_id=accepted.target, accepted_at=moment(),
         provider_id=accepted.id[:200], reason="",
     )  # fmt: skip
 
 
-def push(task: Task[..., Any], delivery: Delivery, tried: set[int]) -> Accepted:
+def push(task: Task[..., Any], errand: Errand, tried: set[int]) -> Accepted:
     """Go from target to target until one accepts. Raises Ended; leaves the task to come again, or to go on as another
     kind's."""
     now = moment()
-    due, deadline = _times(delivery, now)
-    if not delivery.subscriber.active:
+    due, deadline = _times(errand, now)
+    if not errand.person.active:
         raise Ended(Delivery.State.DROPPED, "unsubscribed")
     if now >= deadline:
-        raise Ended(Delivery.State.FAILED, f"not told in time: {delivery.reason or 'no worker came to it'}")
+        raise Ended(Delivery.State.FAILED, f"not told in time: {errand.reason or 'no worker came to it'}")
     if now < due:
         task.retry(eta=due, exc=Later("quiet hours"))
-    for target in _targets(delivery, tried):
+    for target in errand.targets:
+        if target.id in tried:
+            continue
         if task.name != TASK + target.kind:
-            task.replace(app.tasks[TASK + target.kind].s(delivery.pk, sorted(tried)))
+            task.replace(app.tasks[TASK + target.kind].s(errand.id, sorted(tried)))
         try:
-            return _send(task, delivery, target, now, deadline)
+            return _send(task, errand, target, now, deadline)
         except Dead as dead:
             _bury(target, dead, now)
         except Refused as refused:
-            log.warning("%s refused %s: %s", target, delivery, refused.reason)
-            delivery.reason = refused.reason
-        tried.add(target.pk)
-    if not delivery.subscriber.targets.filter(state=Target.State.ALIVE).exists():
+            log.warning("%s refused %s: %s", target, errand, refused.reason)
+            errand.reason = refused.reason
+        tried.add(target.id)
+    if not Target.objects.filter(subscriber=errand.person.id, state=Target.State.ALIVE).exists():
         raise Ended(Delivery.State.DROPPED, "no target is left")
-    raise Ended(Delivery.State.FAILED, delivery.reason)
+    raise Ended(Delivery.State.FAILED, errand.reason)
 
 
-def _send(task: Task[..., Any], delivery: Delivery, target: Target, now: datetime, deadline: datetime) -> Accepted:
+def _send(task: Task[..., Any], errand: Errand, target: Reached, now: datetime, deadline: datetime) -> Accepted:
     """Raises Dead and Refused; leaves the task to come again later."""
-    address = Address(target.address, target.keys)
-    provider = str(target.kind)
+    provider = target.kind
     try:
         sender = channels.sender(target.kind)
-        provider = sender.provider(address)
+        provider = sender.provider(target.address)
         if until := channels.closed_until(provider, now):
             wait = Later(f"{provider} wants to be left alone until {until:%H:%M:%S} UTC")
             task.retry(eta=until + timedelta(seconds=random.uniform(0, _SPREAD)), exc=wait)
-        return Accepted(target.pk, sender.send(address, _notice(delivery, deadline - now)))
+        return Accepted(target.id, sender.send(target.address, _notice(errand, deadline - now)))
     except Closed as closed:
         channels.close(provider, closed, now)
         log.warning("%s wants to be left alone for %.0f s: %s", provider, closed.after, closed.reason)
-        _come_again(task, delivery, closed)
+        _come_again(task, errand, closed)
     except Later as later:
-        _come_again(task, delivery, later)
+        _come_again(task, errand, later)
 
 
-def _come_again(task: Task[..., Any], delivery: Delivery, later: Later) -> NoReturn:
+def _come_again(task: Task[..., Any], errand: Errand, later: Later) -> NoReturn:
     """With a note why, for who looks at the delivery meanwhile."""
-    _write(delivery, reason=later.reason)
+    errands.write(errand.id, reason=later.reason)
     pause = min(_FIRST_PAUSE * 2**task.request.retries, _LONGEST_PAUSE) if later.after is None else later.after
     raise task.retry(countdown=pause + random.uniform(0, min(pause, _SPREAD)), throw=False) from later
 
 
-def _times(delivery: Delivery, now: datetime) -> tuple[datetime, datetime]:
+def _times(errand: Errand, now: datetime) -> tuple[datetime, datetime]:
     """From when and until when it makes sense to tell: a night is not counted."""
-    person = delivery.subscriber
-    first = told_from(delivery.created_at, person.clock, person.quiet_from, person.quiet_to)
+    person = errand.person
+    first = told_from(errand.created_at, person.clock, person.quiet_from, person.quiet_to)
     due = told_from(now, person.clock, person.quiet_from, person.quiet_to)
-    return due, max(first, delivery.created_at) + timedelta(hours=settings.WATCH.within)
+    return due, max(first, errand.created_at) + timedelta(hours=settings.WATCH.within)
 
 
-def _targets(delivery: Delivery, tried: Collection[int]) -> list[Target]:
-    """Those that live, in the order they were entered."""
-    alive = delivery.subscriber.targets.filter(state=Target.State.ALIVE).order_by("id")
-    return [target for target in alive if target.pk not in tried]
-
-
-def _bury(target: Target, dead: Dead, now: datetime) -> None:
+def _bury(target: Reached, dead: Dead, now: datetime) -> None:
     """On the provider's word nothing is ever sent there again."""
     log.info("%s is dead: %s", target, dead.reason)
-    Target.objects.filter(pk=target.pk).update(state=Target.State.DEAD, reason=dead.reason, died_at=now)
+    Target.objects.filter(pk=target.id).update(state=Target.State.DEAD, reason=dead.reason, died_at=now)
 
 
-def _notice(delivery: Delivery, left: timedelta) -> Notice:
-    post = delivery.post
-    return notice(
-        key=key_of(post),
-        title=post.title or post.site.name,
-        body=post.summary or post.site.name,
-        url=post.url,
-        unsubscribe=f"{settings.WATCH.url.rstrip('/')}/unsubscribe/{delivery.subscriber.token}",
+def _notice(errand: Errand, left: timedelta) -> Notice:
+    return msgspec.structs.replace(
+        errands.shared(errand.post),
+        unsubscribe=f"{settings.WATCH.url.rstrip('/')}/unsubscribe/{errand.person.token}",
         ttl=max(int(left.total_seconds()), 60),
-        to=str(delivery.subscriber_id),
+        to=str(errand.person.id),
     )
 
 
-def key_of(post: Post) -> str:
-    """What its notices replace each other by: the same for all attempts, and no other post's on any phone."""
-    return hashlib.sha256(f"{post.site.url}\n{post.key}".encode()).hexdigest()[:32]
-
-
-def _write(delivery: Delivery, **fields: Any) -> str:
-    """Into the row, which nobody else writes while this job has it; gives its state."""
-    Delivery.objects.filter(pk=delivery.pk, state=Delivery.State.WAITING).update(**fields)
-    return str(fields.get("state", delivery.state))
+def _end(delivery: int, state: str, **fields: Any) -> str:
+    """Nothing more comes of it; gives its state."""
+    errands.write(delivery, state=state, **fields)
+    return state

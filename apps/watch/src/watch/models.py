@@ -166,12 +166,16 @@ class Subscriber(models.Model):
 
     @property
     def clock(self) -> ZoneInfo:
-        """The time zone; the installation's for a name that this machine does not know (any more)."""
-        try:
-            return ZoneInfo(self.zone)
-        except (KeyError, ValueError, OSError):
-            log.warning("subscriber %s: %r is no time zone here; %s is taken", self.pk, self.zone, settings.TIME_ZONE)
-            return ZoneInfo(settings.TIME_ZONE)
+        return clock_of(self.pk, self.zone)
+
+
+def clock_of(subscriber: int, zone: str) -> ZoneInfo:
+    """The time zone; the installation's for a name that this machine does not know (any more)."""
+    try:
+        return ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        log.warning("subscriber %s: %r is no time zone here; %s is taken", subscriber, zone, settings.TIME_ZONE)
+        return ZoneInfo(settings.TIME_ZONE)
 
 
 class Target(models.Model):
@@ -204,9 +208,12 @@ class Target(models.Model):
         constraints = (models.UniqueConstraint(fields=("kind", "address"), name="watch_target_once"),)
 
     def __str__(self) -> str:
-        """Not the whole address: with most kinds, who has it can send there."""
-        address = str(self.address)
-        return f"{self.kind} {address if self.kind == self.Kind.EMAIL or len(address) < 16 else address[:12] + '...'}"
+        return target_words(str(self.kind), str(self.address))
+
+
+def target_words(kind: str, address: str) -> str:
+    """Not the whole address: with most kinds, who has it can send there."""
+    return f"{kind} {address if kind == str(Target.Kind.EMAIL) or len(address) < 16 else address[:12] + '...'}"
 
 
 class Subscription(models.Model):

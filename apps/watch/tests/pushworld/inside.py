@@ -17,7 +17,7 @@ from django.db import transaction  # noqa: E402
 from django.db.models import Count  # noqa: E402
 
 from duly.contrib.django import app  # noqa: E402
-from watch.delivering import key_of  # noqa: E402
+from watch.errands import key_of  # noqa: E402
 from watch.finding import record  # noqa: E402
 from watch.found import Found  # noqa: E402
 from watch.models import Delivery, Post, Site, Subscriber, Subscription, Target  # noqa: E402
