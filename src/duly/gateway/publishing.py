@@ -204,7 +204,9 @@ def redis_client(url: str) -> Any:
 
     path = urlsplit(url).path.strip("/")
     if path and not path.isdigit():
-        raise ConfigError(f"broker {hidden(url)!r}: {path!r} is no number of a database; expected redis://host:6379/0")
+        raise ConfigError(
+            f"broker {hidden(url)!r}: {path!r} is no number of a database; expected redis://host:6379/0"
+        )
     try:
         return redis.Redis.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE)
     except ValueError as exc:
