@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -127,11 +128,14 @@ def test_ctrl_c_leaves_with_130(store: Store, environment: dict[str, str]) -> No
     words = [sys.executable, "-X", "importtime", "-m", "duly", "result", job.id, "--timeout", "1h"]
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
+        killer = threading.Timer(60, process.kill)  # or a failure would wait for ever
+        killer.start()
         for line in process.stderr:
             if line.rstrip().endswith("duly.store.sqlite"):  # the last but for what waiting needs
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
+    killer.cancel()
     assert process.returncode == 130
     assert "Traceback" not in rest
 
