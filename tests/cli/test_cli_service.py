@@ -190,11 +190,6 @@ def test_config_shows_and_checks(within: Duly, tmp_path: Path) -> None:
         (["call", "x", "--serializer", "pickle"], 2, "arguments are JSON"),
         (["result", "x", "-t", "tasks.add"], 2, "a result is found by its id alone"),
         (["status", "-t", "3"], 69, "-t is not needed: the store answers at once"),
-        (
-            ["-A", "shop", "--result-backend", "rpc://", "tasks"],
-            0,
-            "--result-backend has no effect here: results are",
-        ),
         (["-A", "shop", "-b", "sqs://x", "gateway"], 2, "there is no door to sqs; known are amqp"),
         (["--loader", "x", "tasks"], 2, "there are no loaders here"),
         (["-A", "shop", "--config", "nonesuch", "tasks"], 2, "there is no module 'nonesuch'"),

@@ -132,7 +132,7 @@ class SocketListener:
         self._poker.connect(address)
 
     def wait(self, timeout: float) -> bool:
-        if not readable(self._sock.fileno(), timeout):
+        if not readable(timeout, self._sock.fileno()):
             return False
         self._drain()
         return True
@@ -201,7 +201,7 @@ class LocalListener:
         self._writer.setblocking(False)
 
     def wait(self, timeout: float) -> bool:
-        if not readable(self._reader.fileno(), timeout):
+        if not readable(timeout, self._reader.fileno()):
             return False
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -222,15 +222,19 @@ class LocalListener:
             self._writer.close()
 
 
-def readable(fd: int, timeout: float) -> bool:
-    """Wait for ``fd``. Not poll(), whose millisecond steps would be lateness; epoll's are, too, before
-    Linux 5.11, and select() stops at descriptor 1023, so a process with more open uses poll()."""
-    timeout = max(timeout, 0.0)
-    if fd < 1024:
-        return bool(select.select([fd], [], [], timeout)[0])
+def readable(timeout: float | None, *fds: int) -> set[int]:
+    """Wait for these (None: for ever), and give those that can be read.
+
+    Not by poll(), whose millisecond steps would be lateness; epoll's are, too, before Linux 5.11. select() stops at
+    descriptor 1023, so a process with more open uses poll() after all.
+    """
+    timeout = None if timeout is None else max(timeout, 0.0)
+    if max(fds) < 1024:
+        return set(select.select(fds, [], [], timeout)[0])
     poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(timeout * 1000))
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return {fd for fd, _ in poll.poll(None if timeout is None else timeout * 1000)}
 
 
 _numbers = itertools.count()

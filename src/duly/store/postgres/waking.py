@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import socket
 import threading
 import time
@@ -28,7 +27,7 @@ from duly.errors import StoreError
 from duly.forks import living
 from duly.store.postgres.connecting import Connection
 from duly.store.postgres.sql import Statements
-from duly.store.wake import LocalHub, LocalListener
+from duly.store.wake import LocalHub, LocalListener, readable
 
 log = logging.getLogger("duly.store")
 
@@ -167,7 +166,7 @@ class Waker(LocalHub):
                 log.debug("wake-ups: %s", exc)
                 self._lost = True  # what was said meanwhile was not heard
                 self._changed.set()
-                select.select([self._ears], [], [], pause)
+                readable(pause, self._ears.fileno())
                 pause = min(pause * 2, _LONGEST_PAUSE)
             finally:
                 if connection is not None:
@@ -185,7 +184,7 @@ class Waker(LocalHub):
                 self._tend(connection, channel, self._marks.setdefault(channel, _Mark()))
             self._changed.set()
             ears = self._ears.fileno()
-            ready, _, _ = select.select([connection.fileno(), ears], [], [], self._until_next())
+            ready = readable(self._until_next(), connection.fileno(), ears)
             if ears in ready:
                 with contextlib.suppress(BlockingIOError):
                     self._ears.recv(4096)

@@ -57,7 +57,7 @@ class WakeListener:
         if self._closed:
             return False
         missed = self._socket is None and self._subscribe_again()
-        if not missed and not readable(self.fileno(), timeout):
+        if not missed and not readable(timeout, self.fileno()):
             return False
         self._drain()
         return True
