@@ -22,7 +22,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from duly import store as stores
-from duly.job import Job, Kind, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Job, Kind, Outcome, WorkerInfo
 from duly.store.contract import Store
 
 PAGES = (

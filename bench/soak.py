@@ -16,7 +16,8 @@ from tests.servers.postgres import PostgresServer, place
 
 import duly.store
 from duly.clock import MICROS
-from duly.job import Job, Kind, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Job, Kind, Outcome, WorkerInfo
 from duly.store.postgres import PostgresStore
 
 ROUND = 20_000  # jobs

@@ -18,7 +18,8 @@ from duly.celery_names import not_needed
 from duly.clock import MICROS, from_micros, to_micros
 from duly.codec import encode_value
 from duly.config import did_you_mean
-from duly.job import MAX_PRIORITY, Flag, Job, OnConflict, Options, WhenLate, new_id
+from duly.ids import new_id
+from duly.job import MAX_PRIORITY, Flag, Job, OnConflict, Options, WhenLate
 
 if TYPE_CHECKING:
     from duly.routing import Routing

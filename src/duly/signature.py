@@ -262,7 +262,7 @@ class Signature(dict[str, Any], Generic[R]):
 
     def freeze(self, _id: str | None = None) -> AsyncResult[R]:
         """Choose the id of its job now; gives the result to come."""
-        from duly.job import new_id
+        from duly.ids import new_id
 
         id = self.options.setdefault("task_id", _id or new_id())
         return self.app.result_type(id, self.app)

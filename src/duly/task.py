@@ -39,8 +39,9 @@ from duly.call import (
 from duly.codec import Codec
 from duly.errors import ConfigError
 from duly.hooks import Hooks
+from duly.ids import new_id
 from duly.inside import Inside
-from duly.job import Flag, Job, WhenLate, new_id
+from duly.job import Flag, Job, WhenLate
 from duly.oncommit import OnCommit
 from duly.result import AsyncResult
 from duly.signing import Signs

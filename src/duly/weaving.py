@@ -20,7 +20,8 @@ import msgspec
 from duly.builtin import COLLECT
 from duly.call import check_parts
 from duly.group_result import GroupResult
-from duly.job import Feed, Flag, Gate, Job, Options, Place, Then, new_id
+from duly.ids import new_id
+from duly.job import Feed, Flag, Gate, Job, Options, Place, Then
 from duly.request import current
 from duly.result import AsyncResult
 from duly.signature import Signature, linked

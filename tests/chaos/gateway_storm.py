@@ -26,7 +26,7 @@ from tests.servers.rabbitmq import RabbitServer
 
 from duly.gateway.publishing import BrokerAway, RabbitPublisher
 from duly.gateway.wire import Message, encode
-from duly.job import new_id
+from duly.ids import new_id
 
 QUEUE = "default"
 WORKERS = 2

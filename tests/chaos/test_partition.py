@@ -11,7 +11,8 @@ from chaos_log import Event, parse
 from chaos_places import ServerPlace
 from chaos_run import Run
 
-from duly.job import Filter, Job, State, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, State
 
 LEASE = 2.0  # seconds
 PATIENCE = 30.0

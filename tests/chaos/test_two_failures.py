@@ -21,7 +21,8 @@ from chaos_log import Event, parse
 from chaos_run import POOLS, Run
 
 from duly.clock import MICROS
-from duly.job import Filter, Job, JobView, State, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, JobView, State
 from duly.testing import World
 
 LEASE = 1.0  # seconds

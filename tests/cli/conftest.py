@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from duly.job import Job, Kind, Lease, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Job, Kind, Lease, Outcome, WorkerInfo
 from duly.store import open as open_store
 from duly.store.contract import Store
 

@@ -14,7 +14,8 @@ import pytest
 
 from duly import AsyncResult, Call, ConfigError, Duly, DuplicateKey, EncodeError, Filter, StoreError
 from duly.clock import to_micros
-from duly.job import Flag, JobView, new_id
+from duly.ids import new_id
+from duly.job import Flag, JobView
 
 
 @pytest.fixture

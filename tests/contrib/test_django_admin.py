@@ -13,7 +13,8 @@ import pytest
 from django_kit import Office, Site
 
 from duly import store as stores
-from duly.job import Filter, Job, Kind, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, Kind, Outcome, WorkerInfo
 from duly.store.contract import Store
 
 USERS = """

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from duly.clock import MICROS
-from duly.job import Filter, Job, JobView, Kind, Lease, Outcome, State, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, JobView, Kind, Lease, Outcome, State, WorkerInfo
 from duly.store.contract import Store
 from duly.testing.clock import START
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from duly.job import Job, State, new_id
+from duly.ids import new_id
+from duly.job import Job, State
 
 sys.path.append(str(Path(__file__).parent.parent / "worker"))
 from worker_kit import Shop, Worker, eventually

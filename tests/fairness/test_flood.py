@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from duly.job import Filter, Job, Limit, State, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, Limit, State, WorkerInfo
 from duly.store import Store
 from duly.store import open as open_store
 from duly.testing.world import World

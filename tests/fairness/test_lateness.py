@@ -8,7 +8,8 @@ import pytest
 from test_fair_workers import Fair, fair  # noqa: F401 - a fixture
 
 from duly import ConfigError, Duly, JobCancelled, JobTooLate
-from duly.job import Job, JobView, Kind, State, new_id
+from duly.ids import new_id
+from duly.job import Job, JobView, Kind, State
 from duly.testing.world import World
 from duly.why import why
 

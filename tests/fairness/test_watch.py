@@ -19,7 +19,8 @@ import pytest
 
 from duly.cli.render import SYMBOLS, Look
 from duly.cli.watch import fitted, frame, read
-from duly.job import ErrorInfo, Job, Kind, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import ErrorInfo, Job, Kind, Outcome, WorkerInfo
 from duly.store import Store
 from duly.store import open as open_store
 

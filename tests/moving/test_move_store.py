@@ -18,7 +18,8 @@ from tests.servers.postgres import place as server_place
 from tests.servers.redis import RedisServer
 
 from duly import store as stores
-from duly.job import Filter, Job, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job
 from duly.store.contract import Store
 from duly.store.moving import moves_of
 

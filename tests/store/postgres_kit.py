@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 
-from duly.job import Exchange, Job, Kind, Lease, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Exchange, Job, Kind, Lease, Outcome, WorkerInfo
 from duly.store import Store
 
 MINUTE = 60_000_000  # µs

@@ -18,7 +18,8 @@ from tests.servers.process import found_program
 
 import duly.store
 from duly.errors import StoreUnavailable
-from duly.job import Filter, Job, State, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, State
 from duly.store import Store
 
 BIG = b'[["' + random.Random(1).randbytes(50_000).hex().encode() + b'"],{}]'

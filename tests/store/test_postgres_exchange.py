@@ -12,7 +12,8 @@ from postgres_kit import MINUTE, new_schema, put, succeeded, take, worker
 from tests.servers.postgres import PostgresServer
 
 import duly.store
-from duly.job import Filter, Job, Limit, State, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, Limit, State
 from duly.store import Store
 from duly.store.postgres import PostgresStore
 

@@ -15,7 +15,8 @@ from tests.servers.proxy import Proxy
 
 import duly.store
 from duly.errors import ConfigError, StoreError, StoreTooNew, StoreUnavailable
-from duly.job import Exchange, Filter, Job, Outcome, State, new_id
+from duly.ids import new_id
+from duly.job import Exchange, Filter, Job, Outcome, State
 from duly.store import Store
 
 

@@ -13,7 +13,8 @@ from tests.servers.postgres import PostgresServer
 
 import duly.store
 from duly.errors import ConfigError
-from duly.job import Advance, Filter, Gate, Job, Kind, Limit, Outcome, Schedule, State, new_id
+from duly.ids import new_id
+from duly.job import Advance, Filter, Gate, Job, Kind, Limit, Outcome, Schedule, State
 from duly.store import Store
 from duly.store.postgres.sql import Session, Statements
 from duly.store.sql import managing, storing

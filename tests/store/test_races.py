@@ -17,13 +17,15 @@ import pytest
 from tests.conftest import KINDS
 
 import duly.store
-from duly.job import Filter, Job, Kind, Outcome, State, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, Kind, Outcome, State, WorkerInfo
 from duly.store import Store
 
 PREAMBLE = """
 import json, os, sys
 import duly.store
-from duly.job import Filter, Job, Kind, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, Kind, Outcome, WorkerInfo
 store = duly.store.open(sys.argv[1])
 me = int(sys.argv[2])
 def say(what):

@@ -11,7 +11,8 @@ from tests.servers.redis import RedisCluster, RedisServer
 
 import duly.store
 from duly.errors import StoreUnavailable
-from duly.job import Filter, Job, Kind, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, Kind, Outcome, WorkerInfo
 from duly.store import Store
 
 

@@ -12,7 +12,8 @@ from tests.servers.redis import RedisServer
 
 import duly.store
 from duly.errors import StoreUnavailable
-from duly.job import Filter, Job, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job
 from duly.store import Store
 
 AHEAD = 9 * 10**15  # in 2255

@@ -15,7 +15,8 @@ from tests.servers.redis import RedisReplica, RedisSentinel, RedisServer
 
 import duly.store
 from duly.errors import StoreError, StoreTooNew, StoreUnavailable
-from duly.job import Filter, Job, Kind, Lease, Outcome, State, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, Kind, Lease, Outcome, State, WorkerInfo
 from duly.store import Store
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}

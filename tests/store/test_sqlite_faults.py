@@ -17,7 +17,8 @@ import pytest
 
 import duly.store
 from duly.errors import ConfigError, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
-from duly.job import Filter, Job, State, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, State, WorkerInfo
 from duly.store import Store
 from duly.store.sqlite.sql import SCHEMA
 

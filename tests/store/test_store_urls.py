@@ -11,7 +11,8 @@ from tests.servers.postgres import PostgresServer
 import duly.store
 from duly.cli.worker import banner
 from duly.errors import ConfigError, StoreUnavailable
-from duly.job import Filter, Job, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job
 from duly.worker.options import ReadyInfo
 
 

@@ -12,7 +12,8 @@ from test_web_pages import add_schedule
 from web_kit import HOUR, SECOND, put
 
 from duly.clock import from_micros, to_micros
-from duly.job import COUNT_CAP, Job, new_id
+from duly.ids import new_id
+from duly.job import COUNT_CAP, Job
 from duly.schedules import cron, every
 from duly.store import open as open_store
 from duly.store.contract import Store

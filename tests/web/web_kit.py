@@ -18,7 +18,8 @@ import msgspec
 import uvicorn
 
 from duly.app import Duly
-from duly.job import ErrorInfo, Job, Kind, Lease, Outcome, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import ErrorInfo, Job, Kind, Lease, Outcome, WorkerInfo
 from duly.store.contract import Store
 from duly.web import server
 from duly.web.access import Access

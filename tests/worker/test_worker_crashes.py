@@ -11,7 +11,8 @@ import pytest
 from tests.conftest import on_every_store
 from worker_kit import Shop, Worker, alive, eventually, kill
 
-from duly.job import Job, State, new_id
+from duly.ids import new_id
+from duly.job import Job, State
 
 
 def finish(shop: Shop, name: str = "go") -> str:

@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import on_every_store
 from worker_kit import Shop, eventually
 
-from duly.job import Filter, Job, State, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, State
 
 POOLS = ("process", "thread", "async")
 

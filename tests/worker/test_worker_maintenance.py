@@ -13,7 +13,8 @@ from worker_kit import Shop, eventually
 
 from duly import store as stores
 from duly.clock import SYSTEM, SystemClock
-from duly.job import Job, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Job, WorkerInfo
 from duly.worker import proctree
 from duly.worker.maintenance import Maintenance, Terms
 from duly.worker.presence import namespace

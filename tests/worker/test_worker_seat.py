@@ -14,7 +14,8 @@ from worker_kit import eventually
 
 from duly import store as stores
 from duly.clock import MICROS, SYSTEM
-from duly.job import Filter, Job, Kind, Outcome, State, WorkerInfo, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, Kind, Outcome, State, WorkerInfo
 from duly.store.sqlite import SqliteStore
 from duly.worker.heartbeat import Heartbeat
 from duly.worker.maintenance import Maintenance, Terms

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import psutil
 
 from duly import store as stores
-from duly.job import Filter, Job, JobView, State, new_id
+from duly.ids import new_id
+from duly.job import Filter, Job, JobView, State
 from duly.worker import proctree
 
 HERE = Path(__file__).parent

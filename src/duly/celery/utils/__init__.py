@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duly.job import new_id
+from duly.ids import new_id
 
 uuid = new_id
 gen_unique_id = new_id

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from duly.clock import MICROS, Clock
+from duly.ids import new_id
 from duly.job import (
     Enqueued,
     ErrorInfo,
@@ -23,7 +24,6 @@ from duly.job import (
     State,
     Verdict,
     WorkerInfo,
-    new_id,
 )
 from duly.store.contract import Store
 from duly.testing.clock import START, ManualClock

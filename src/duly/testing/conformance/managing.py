@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from duly.job import Change, Filter, Gate, Kind, Limit, State, new_id
+from duly.ids import new_id
+from duly.job import Change, Filter, Gate, Kind, Limit, State
 from duly.store.contract import Store
 from duly.testing.clock import ManualClock
 from duly.testing.conformance.base import (

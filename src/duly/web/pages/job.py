@@ -12,7 +12,8 @@ from starlette.responses import Response
 from duly import why as explaining
 from duly.cli.text import decode
 from duly.errors import DecodeError, DulyError, DuplicateKey, TaskNotRegistered
-from duly.job import Change, Filter, Flag, Job, JobView, new_id
+from duly.ids import new_id
+from duly.job import Change, Filter, Flag, Job, JobView
 from duly.keepsake import readable
 from duly.web import payload
 from duly.web.actions import SAID, VERBS, apply, change_of, described, record
