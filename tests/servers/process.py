@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -164,11 +165,18 @@ class Server:
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody uses now, and that the system gives to nobody's outgoing connection later.
+
+    A server that restarts comes back to its port; one from the range of outgoing connections (what binding to
+    port 0 gives) may by then be some client's. Chosen at random, so that processes side by side choose apart.
+    """
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    outside = [*range(10_000, first), *range(last + 1, 65_536)]
+    while True:
+        port = secrets.choice(outside)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def port_is_open(port: int) -> bool:

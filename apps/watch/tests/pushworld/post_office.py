@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
 from aiosmtpd.controller import Controller
+from tests.servers.process import free_port
 
 
 class PostOffice:
@@ -18,9 +18,7 @@ class PostOffice:
         self.to_data: str = ""
         self.mails: list[EmailMessage] = []
         self.connections = 0
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
+        port = free_port()
         self._controller = Controller(self, hostname="0.0.0.0", port=port, ready_timeout=30)
         self._controller.start()
         self.url = f"smtp://127.0.0.1:{port}"
