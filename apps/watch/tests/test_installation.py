@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -105,6 +106,34 @@ def test_a_crawl_whose_worker_is_killed_is_made_whole(sites: Sites, here: Instal
     assert asking.process.wait(100) == 0
     assert "Flats: 91 posts, 90 new, 0 edited" in asking.text()
     assert here.query("SELECT count(*), count(DISTINCT key) FROM watch_post") == [(91, 91)]
+
+
+def test_a_crawl_whose_workers_died_is_told_on_its_site(sites: Sites, here: Installation) -> None:
+    """It cannot speak for itself; until somebody looks its row says that it goes on."""
+    sites.pages["/news"] = Reply(rss(1))
+    here.run("add", f"{sites.url}/news", "--name", "News", "--yes")
+    running = here.start("run", "-c", "1", "--no-pages", ready="Ready.")
+    eventually(lambda: here.states() == ["fine"])
+    port = urlsplit(sites.url).port
+
+    def deadly(_: Asked) -> Reply:
+        """Kills who asks: of the worker's processes the one that has a connection to the site."""
+        for process in psutil.Process(running.process.pid).children(recursive=True):
+            if port in [one.raddr.port for one in process.net_connections("tcp4") if one.raddr]:
+                process.kill()
+        return Reply(rss(2, 1))
+
+    sites.pages["/news"] = deadly
+    said = here.run("crawl", "News", status=1)
+    assert "the crawl failed: " in said
+    assert sites.paths() == ["/news"] * 5  # added, crawled at first, and by three that died of it
+    assert here.states() == ["fine"]
+    here.run("manage", "duly", "call", "watch.mourn")
+    eventually(lambda: here.states() == ["failing"])
+    listed = here.run("list", "--troubled", status=1)
+    assert "News: the crawl did not come to its end: the executor was ended" in listed
+    assert "site News is failing: the crawl did not come to its end" in running.text()
+    assert here.query("SELECT failures, job FROM watch_site") == [(1, "")]
 
 
 RACE = """

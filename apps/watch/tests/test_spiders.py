@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +65,17 @@ def test_who_stops_listening_leaves_no_process_behind(sites: Sites) -> None:
     found.close()  # type: ignore[attr-defined]
     hold.set()
     assert not [child for child in psutil.Process().children() if "watch.crawling.scrapy_child" in child.cmdline()]
+
+
+def test_a_worker_with_more_than_a_thousand_files_open(sites: Sites) -> None:
+    sites.pages["/list"] = Reply(listing(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    with contextlib.ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while opened.enter_context(open(os.devnull)).fileno() <= 1024:
+            pass
+        assert list(run(sites, "Offers")) == [["Offer number 1"]]
 
 
 def test_finding_nothing_is_no_failure_of_the_spider(sites: Sites) -> None:

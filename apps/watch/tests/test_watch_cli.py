@@ -17,6 +17,7 @@ from duly import StoreUnavailable
 from duly.contrib.django import app
 from watch import planning
 from watch.cli import main
+from watch.cli.root import VERBS
 from watch.environment import read
 from watch.errors import SettingsError
 from watch.models import Site, Subscriber, Subscription, Target
@@ -28,7 +29,7 @@ Said = Callable[..., str]
 @pytest.fixture
 def watch() -> Said:
     def run(*words: str, status: int = 0, stdin: str = "") -> str:
-        done = CliRunner().invoke(main, words, input=stdin, env={"COLUMNS": "200"})
+        done = CliRunner().invoke(main, words, prog_name="watch", input=stdin, env={"COLUMNS": "200"})
         assert done.exit_code == status, done.output
         return str(done.output)
 
@@ -38,6 +39,11 @@ def watch() -> Said:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watch.crawling.fetching.PAUSE", 0.0)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_there(watch: Said, verb: str) -> None:
+    assert f"watch {verb}" in watch(verb, "--help") or verb == "manage"  # Django prints past click
 
 
 def test_add_shows_what_would_be_found_and_asks(watch: Said, sites: Sites) -> None:

@@ -51,27 +51,34 @@ def fetcher() -> Fetcher:
     return Fetcher(_robots, settings.WATCH.contact, settings.WATCH.private)
 
 
-def crawl(id: int, fetch: Fetcher, now: datetime | None = None) -> Outcome:
-    """Crawl a site. Raises what is a defect of watch, or of its database."""
+def crawl(id: int, fetch: Fetcher, now: datetime | None = None, job: str = "") -> Outcome:
+    """Crawl a site. ``job``: whose end is looked at (``lost.py``) should this one not come to its own. Raises what is
+    a defect of watch, or of its database."""
     now = now or timezone.now()
     site = Site.objects.filter(pk=id).first()
     if site is None or not site.active:
         return Outcome(site=site.name if site else str(id), state="gone")
     if site.not_before is not None and site.not_before > now:
         return Outcome(site=site.name, state="waiting", problem=f"not before {site.not_before:%Y-%m-%d %H:%M} UTC")
+    _note(site, job=job)
     try:
         outcome = _scrapy(site, now) if site.kind == Site.Kind.SCRAPY else _read(site, fetch, now)
     except LayoutChanged as error:
         outcome = _changed(site, str(error), now)
     except (CrawlFailed, SpiderError) as error:
-        outcome = _failed(site, error, now)
+        outcome = failed(site, error, now)
     except Exception as error:  # a defect, or something that no site has sent yet: the job fails, with its traceback
-        _failed(site, WatchError(f"the crawl broke: {type(error).__name__}: {error}"[:500]), now)
+        failed(site, WatchError(f"the crawl broke: {type(error).__name__}: {error}"[:500]), now)
         raise
     if outcome.state != site.state or (outcome.problem and outcome.problem != site.problem):
-        level = logging.INFO if outcome.state == FINE else logging.WARNING
-        log.log(level, "site %s is %s%s", site.name, outcome.state, outcome.problem and f": {outcome.problem}")
+        say(outcome)
     return outcome
+
+
+def say(outcome: Outcome) -> None:
+    """In the log, as a warning unless all is well."""
+    level = logging.INFO if outcome.state == FINE else logging.WARNING
+    log.log(level, "site %s is %s%s", outcome.site, outcome.state, outcome.problem and f": {outcome.problem}")
 
 
 # -- reading -----------------------------------------------------------------------------------------
@@ -122,7 +129,7 @@ def _fine(
 ) -> Outcome:
     _note(
         site, state=FINE, problem=problem, failures=0, not_before=None, crawled_at=now, found=found,
-        first_crawl_done=True, **kept,
+        first_crawl_done=True, job="", **kept,
     )  # fmt: skip
     return Outcome(
         site=site.name, state=FINE, found=found, new=recorded.new, edited=recorded.edited,
@@ -132,16 +139,17 @@ def _fine(
 
 def _changed(site: Site, problem: str, now: datetime) -> Outcome:
     """It answers, so it is asked again at its usual times."""
-    _note(site, state=CHANGED, problem=problem, failures=0, not_before=None, crawled_at=now)
+    _note(site, state=CHANGED, problem=problem, failures=0, not_before=None, crawled_at=now, job="")
     return Outcome(site=site.name, state=CHANGED, problem=problem)
 
 
-def _failed(site: Site, error: WatchError, now: datetime) -> Outcome:
+def failed(site: Site, error: WatchError, now: datetime) -> Outcome:
+    """It is left alone for longer each time."""
     failures = site.failures + 1
     asked = error.retry_after if isinstance(error, CrawlFailed) else None
     _note(
         site, state=FAILING, problem=str(error), failures=failures, crawled_at=now,
-        not_before=now + pause(site.interval, failures, asked),
+        not_before=now + pause(site.interval, failures, asked), job="",
     )  # fmt: skip
     return Outcome(site=site.name, state=FAILING, problem=str(error))
 

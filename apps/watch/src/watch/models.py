@@ -73,6 +73,7 @@ class Site(models.Model):
     failures = models.PositiveIntegerField(default=0, editable=False, help_text="Crawls in a row that failed.")
     not_before = models.DateTimeField(null=True, editable=False, help_text="No crawl before, after failures.")
     first_crawl_done = models.BooleanField(default=False, editable=False)
+    job = models.CharField(max_length=100, default="", editable=False, help_text="The job that crawls it now.")
     crawled_at = models.DateTimeField(null=True, editable=False)
     found = models.PositiveIntegerField(default=0, editable=False, help_text="Posts that the last good crawl saw.")
     etag = models.CharField(max_length=500, default="", editable=False)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
+from duly import Task
 from duly.contrib.django import app
 from watch import crawls, planning, tidying
 
 
 @app.task(
     name=planning.TASK,
+    bind=True,
     queue="crawl",
     max_concurrency=1,
     rate_limit="30/m",  # two seconds between two crawls of a host; within one the fetcher makes pauses
@@ -20,10 +23,10 @@ from watch import crawls, planning, tidying
     time_limit=timedelta(hours=4).total_seconds(),
     max_retries=0,
 )
-def crawl(site: int, host: str) -> crawls.Outcome:
+def crawl(self: Task[..., Any], site: int, host: str) -> crawls.Outcome:
     """Crawl a site. ``host``: what the limits count by: a host is asked one thing at a time, over all workers."""
     with crawls.fetcher() as fetch:
-        return crawls.crawl(site, fetch)
+        return crawls.crawl(site, fetch, job=str(self.request.id))
 
 
 @app.periodic(timedelta(hours=1))

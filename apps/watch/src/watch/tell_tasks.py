@@ -1,4 +1,4 @@
-"""The jobs of queue ``notify``."""
+"""The jobs of queue ``notify``: those that tell, and what must not wait behind a crawl."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 
 from duly import Task
 from duly.contrib.django import app
-from watch import delivering, telling
+from watch import delivering, lost, telling
 from watch.models import Delivery, Target
 
 QUEUE = "notify"
@@ -37,11 +37,18 @@ def hand_over() -> int:
     return telling.remaining(telling.moment())
 
 
+@app.periodic(timedelta(minutes=1))
+@app.task(name="watch.mourn", queue=QUEUE, priority=9)
+def mourn() -> int:
+    """Crawls that ended without a word, told on their sites."""
+    return lost.mourn(app, telling.moment())
+
+
 @app.periodic(timedelta(hours=1))
 @app.task(name="watch.give_up", queue=QUEUE)
 def give_up() -> int:
     """Deliveries whose job has ended though nothing came of it: it was cancelled, or has killed three workers."""
     oldest = telling.moment() - timedelta(hours=settings.WATCH.within, days=1)
-    lost = Delivery.objects.filter(state=Delivery.State.WAITING, created_at__lt=oldest)
-    given_up: int = lost.update(state=Delivery.State.FAILED, reason="its job ended without an outcome")
+    ended = Delivery.objects.filter(state=Delivery.State.WAITING, created_at__lt=oldest)
+    given_up: int = ended.update(state=Delivery.State.FAILED, reason="its job ended without an outcome")
     return given_up

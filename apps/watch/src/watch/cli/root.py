@@ -80,7 +80,8 @@ class Root(click.Group):
             with sentences():
                 bring_up_to_date()
         module = importlib.import_module(f"watch.cli.{VERBS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(module, name, None) or getattr(module, f"{name}_")
         return command
 
     def resolve_command(

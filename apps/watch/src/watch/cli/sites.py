@@ -12,7 +12,7 @@ import click
 from django.core.exceptions import ValidationError
 from rich.table import Table
 
-from duly import JobFailed
+from duly import JobError
 from duly.contrib.django import app
 from watch import crawls, planning
 from watch.cli.root import console
@@ -164,7 +164,7 @@ def _outcome(id: str) -> crawls.Outcome:
             return outcome
         except TimeoutError:
             console.print(app.why(id), markup=False)
-        except JobFailed as error:
+        except JobError as error:
             raise WatchError(f"the crawl failed: {error}") from None
     raise WatchError(f"the crawl has not ended after {PATIENCE:.0f} s; it is still to be done")
 

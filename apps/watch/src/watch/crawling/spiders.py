@@ -93,9 +93,11 @@ def _batches(pipe: IO[bytes] | None) -> Iterator[list[bytes]]:
     """Lines, together what comes together."""
     assert pipe is not None
     rest, lines, since = b"", list[bytes](), 0.0
+    ready = select.poll()  # select() ends at descriptor 1023
+    ready.register(pipe, select.POLLIN)
     while True:
-        wait = max(since + PATIENCE - time.monotonic(), 0.0) if lines else None
-        more = os.read(pipe.fileno(), 65536) if select.select([pipe], [], [], wait)[0] else None
+        wait = max(since + PATIENCE - time.monotonic(), 0.0) * 1e3 if lines else None
+        more = os.read(pipe.fileno(), 65536) if ready.poll(wait) else None
         if more:
             since = since if lines else time.monotonic()
             *whole, rest = (rest + more).split(b"\n")
