@@ -213,6 +213,25 @@ def test_a_store_that_fails_once_loses_nothing(
         until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
 
 
+def test_what_cannot_be_read_and_comes_again_is_one_job(
+    app: Duly, shared_rabbitmq: RabbitServer, queue: str
+) -> None:
+    """A quorum queue has written into it how often it came, and sorted its headers."""
+
+    def fail() -> None:
+        raise StoreUnavailable("not now")
+
+    with pika.BlockingConnection(pika.URLParameters(shared_rabbitmq.url())) as connection:
+        channel = connection.channel()
+        channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        channel.basic_publish("", queue, b"?", pika.BasicProperties(headers={"b": 1, "a": 2}, delivery_mode=2))
+    with taking(app, door_to([shared_rabbitmq.url()], queue), Meddled(app.store, None, fail)):
+        until(lambda: len(jobs(app, queue)) > 0, "the job")
+        until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
+    (job,) = jobs(app, queue)
+    assert (job.task, b"x-delivery-count" in job.args) == ("duly.unreadable", False)
+
+
 def test_silence_is_noticed_by_heartbeats(app: Duly, proxy: Proxy, shared_rabbitmq: RabbitServer, queue: str) -> None:
     door = door_to([f"amqp://guest:guest@127.0.0.1:{proxy.port}/%2F?heartbeat=1"], queue)
     with taking(app, door):

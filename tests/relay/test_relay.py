@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,9 +14,15 @@ from tests.relay.kit import Fleet
 from tests.relay.rabbit import Hands, call, id_of
 from tests.servers.rabbitmq import RabbitServer
 
+from duly import store as stores
 from duly.clock import MICROS
+from duly.errors import StoreUnavailable
 from duly.gateway import wire
-from duly.relay.rabbitmq import AmqpForm
+from duly.job import Enqueued, Job
+from duly.relay.holding import raw_of
+from duly.relay.keeping import Keeping
+from duly.relay.rabbitmq import AmqpForm, RabbitIntake
+from duly.store import Store
 
 
 @pytest.fixture
@@ -102,16 +110,25 @@ def test_a_message_whose_queue_is_not_there_waits_for_it(fleet: Fleet, hands: Ha
     assert sorted(map(id_of, hands.take("celery"))) == ["far", "near"]
 
 
-def test_the_same_id_twice(fleet: Fleet, hands: Hands) -> None:
-    """A message that comes twice is one; a retry, and another call under the same id, are others."""
-    fleet.relay()
-    first = call("x", 600)
-    for raw in (first, first, call("x", 605, retries=1), call("x", 610), first):
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
+def test_the_same_id_twice(fleet: Fleet, hands: Hands, at_once: bool) -> None:
+    """A message that comes twice is one; a retry, and other calls under the same id, are others."""
+    if not at_once:
+        fleet.relay()
+    first, other, retry = call("x", 600), call("x", 610), call("x", 605, retries=1)
+    same_due = type(other)(body=other.body + b" ", properties=other.properties)
+    for number, raw in enumerate((first, first, retry, other, same_due, first), start=1):
         hands.send("celery.later", raw)
-    fleet.until(lambda: len(fleet.jobs()) == 3 and hands.waiting("celery.later") == 0)
+        if not at_once:
+            fleet.until(lambda number=number: len(fleet.jobs()) == (1, 1, 2, 3, 4, 4)[number - 1])
+    if at_once:  # they come to the relay in one batch
+        fleet.relay()
+    fleet.until(lambda: len(fleet.jobs()) == 4)
     fleet.duly("move", "--queue", "celery.later", "--eta", "now", "--yes")
-    fleet.until(lambda: hands.waiting("celery") == 3)
-    assert len(fleet.jobs()) == 3
+    fleet.until(lambda: hands.waiting("celery") == 4)
+    fleet.end_relay(0)
+    assert hands.waiting("celery.later") == 0
+    assert len(fleet.jobs()) == 4
 
 
 def test_two_relays_and_a_broker_that_restarts(tmp_path: Path) -> None:
@@ -128,3 +145,53 @@ def test_two_relays_and_a_broker_that_restarts(tmp_path: Path) -> None:
             fleet.until(lambda: hands.waiting("celery") >= len(ids))
             fleet.until(lambda: set(fleet.states()) == {"succeeded"})
             assert sorted(map(id_of, hands.take("celery"))) == ids
+
+
+class Away:
+    """A store that does not answer, until it was asked often enough."""
+
+    def __init__(self, store: Store, refusals: int) -> None:
+        self._store = store
+        self.refusals = refusals
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        self._answer()
+        return self._store.enqueue(jobs)
+
+    def next_due(self, queues: Sequence[str]) -> int | None:
+        self._answer()
+        return self._store.next_due(queues)
+
+    def _answer(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreUnavailable("not now")
+
+
+def test_a_quorum_queue_that_counts_deliveries(
+    fleet: Fleet, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes the number into the message, and drops one that was given back too often."""
+    monkeypatch.setattr("duly.relay.keeping._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("duly.relay.keeping._LONGEST_PAUSE", 0.1)
+    hands.declare("q.later", **{"x-queue-type": "quorum", "x-delivery-limit": 3})
+    sent = call("x", 600)
+    hands.send("q.later", sent)
+    store = stores.open(fleet.store)
+    away, stop = Away(store, 8), threading.Event()
+    keeping = Keeping(away, RabbitIntake(fleet.broker, ["q.later"]), {"q.later": "q"}, 2.0)  # type: ignore[arg-type]
+    thread = threading.Thread(target=keeping.run, args=(stop,))
+    thread.start()
+    try:
+        fleet.until(lambda: len(fleet.jobs()) == 1)
+    finally:
+        stop.set()
+        thread.join()
+        store.close()
+    kept = raw_of(fleet.jobs()[0].headers)
+    assert kept is not None
+    assert AmqpForm().envelope(kept) == AmqpForm().envelope(sent)
+    assert away.refusals == 0

@@ -7,7 +7,6 @@ among its arguments, and nothing is lost.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +20,7 @@ from duly.codec import encode_value
 from duly.errors import DecodeError
 from duly.failure import describe
 from duly.gateway import wire
-from duly.gateway.envelope import Envelope
+from duly.gateway.envelope import Envelope, fingerprint
 from duly.gateway.following import Adopted, Here, with_what_follows
 from duly.gateway.wire import Message
 from duly.job import MAX_PRIORITY, Flag, Job, Options, Place
@@ -70,7 +69,6 @@ class Adopter:
         """What a message becomes that is no job."""
         why = str(exc) if isinstance(exc, DecodeError) else describe(exc)
         log.error("a message on queue %s cannot be read and is kept as a failed job: %s", queue, why)
-        id = hashlib.sha256(envelope.body + repr((envelope.headers, envelope.properties)).encode()).hexdigest()
         kept = {
             "body": envelope.body,
             "content_type": envelope.content_type,
@@ -79,7 +77,7 @@ class Adopter:
             "properties": _plain(envelope.properties),
         }
         return Job(
-            id=f"unreadable-{id[:32]}",
+            id=f"unreadable-{fingerprint(envelope)}",
             task=builtin.UNREADABLE,
             due=now,
             args=encode_value([[why], kept], "a message"),

@@ -34,6 +34,7 @@ BATCH = 200
 
 _PREFETCH = 3 * BATCH  # of each queue: one batch is stored, one is here, one on its way
 _LOOK_EVERY = 5.0  # seconds until a queue that was deleted is declared again
+_COUNTERS = frozenset(("x-delivery-count", "x-acquired-count"))  # the second since RabbitMQ 4.3
 
 
 class AmqpDoor:
@@ -100,7 +101,7 @@ class AmqpDoor:
         assert self._channel is not None
 
         def on_message(_channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-            self._came.append(Taken(queue, envelope(properties, body), method.delivery_tag))
+            self._came.append(Taken(queue, envelope(without_counters(properties), body), method.delivery_tag))
 
         self._channel.basic_consume(queue, on_message, consumer_tag=queue)
 
@@ -117,6 +118,13 @@ class AmqpDoor:
                 assert self._connection is not None
                 topology.declare(self._connection, [self._queues[queue]])
                 self._consume(queue)
+
+
+def without_counters(properties: pika.BasicProperties) -> pika.BasicProperties:
+    """As the message was sent: quorum queues add to each delivery after the first how many there were."""
+    if properties.headers and not _COUNTERS.isdisjoint(properties.headers):
+        properties.headers = {name: value for name, value in properties.headers.items() if name not in _COUNTERS}
+    return properties
 
 
 def envelope(properties: pika.BasicProperties, body: bytes) -> Envelope:

@@ -10,7 +10,6 @@ message; what does not is not touched.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ import msgspec
 from duly.clock import from_micros
 from duly.errors import DecodeError
 from duly.gateway import wire
-from duly.gateway.envelope import JSON, SAFE, Envelope
+from duly.gateway.envelope import JSON, SAFE, Envelope, fingerprint
 from duly.job import Flag, Job, Lease
 from duly.keepsake import KEY
 from duly.relay.broker import Form, Raw
@@ -59,14 +58,20 @@ def to_job(message: wire.Message, raw: Raw, inbox: str, now: int, form: Form) ->
     )
 
 
-def unreadable(raw: Raw) -> wire.Message:
+def unreadable(envelope: Envelope) -> wire.Message:
     """What stands for a message that is no call of a task: it too has a queue to go to."""
-    return wire.Message(id=hashlib.sha256(raw.body + raw.properties).hexdigest()[:32], task="?")
+    return wire.Message(id=fingerprint(envelope), task="?")
 
 
-def another(job: Job) -> Job:
-    """The job under another id, always the same one: for a message whose id a job has that keeps another message."""
-    return msgspec.structs.replace(job, id=f"{job.id}.{job.due}")
+def another(job: Job, message: str) -> Job:
+    """The job under an id that goes with its message: for one whose own id a job has that keeps another message."""
+    return msgspec.structs.replace(job, id=f"{job.id}.{message}")
+
+
+def message_of(headers: bytes | None, form: Form) -> str:
+    """The fingerprint of the message that a job keeps; empty if it keeps none."""
+    raw = raw_of(headers)
+    return "" if raw is None else fingerprint(form.envelope(raw))
 
 
 def raw_of(headers: bytes | None) -> Raw | None:

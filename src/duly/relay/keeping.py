@@ -38,6 +38,8 @@ class Keeping:
         pause = _FIRST_PAUSE
         while not stop.is_set():
             try:
+                if pause > _FIRST_PAUSE:
+                    self._store.next_due(())  # whether it answers: what is given back too often, a quorum queue drops
                 self.step(_WAIT)
                 if pause > _FIRST_PAUSE:
                     log.warning("messages are taken again")
@@ -77,7 +79,8 @@ class Keeping:
 
     def _as_job(self, taken: Taken) -> Job:
         form = self._intake.form
-        message = holding.read(form.envelope(taken.raw)) or holding.unreadable(taken.raw)
+        envelope = form.envelope(taken.raw)
+        message = holding.read(envelope) or holding.unreadable(envelope)
         return holding.to_job(message, taken.raw, taken.inbox, self._store.now(), form)
 
     def _keep(self, jobs: Sequence[Job]) -> None:
@@ -85,11 +88,14 @@ class Keeping:
         if not jobs:
             return
         answers = self._store.enqueue(jobs)
-        doubtful = {job.id: job for job, answer in zip(jobs, answers, strict=True) if not answer.stored}
-        if not doubtful:
+        refused = [job for job, answer in zip(jobs, answers, strict=True) if not answer.stored]
+        if not refused:
             return
-        kept = self._store.jobs(Filter(ids=tuple(doubtful)), limit=len(doubtful)).jobs
-        same = {one.id for one in kept if holding.raw_of(one.headers) == holding.raw_of(doubtful[one.id].headers)}
-        others = [holding.another(job) for id, job in doubtful.items() if id not in same]
+        ids = tuple({job.id for job in refused})  # of which a batch may have several messages
+        form = self._intake.form
+        there = self._store.jobs(Filter(ids=ids), limit=len(ids)).jobs
+        kept = {one.id: holding.message_of(one.headers, form) for one in there}
+        ours = [holding.message_of(job.headers, form) for job in refused]
+        others = [(job, message) for job, message in zip(refused, ours, strict=True) if kept.get(job.id) != message]
         if others:
-            self._store.enqueue(others)
+            self._store.enqueue([holding.another(job, message) for job, message in others])

@@ -140,7 +140,8 @@ class RabbitIntake(_Link):
 
     def _on_message(self, inbox: str) -> _OnMessage:
         def arrived(channel: object, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-            self._arrived.append(Taken(inbox, _raw(properties, body), method.delivery_tag))
+            raw = _raw(amqp.without_counters(properties), body)
+            self._arrived.append(Taken(inbox, raw, method.delivery_tag))
 
         return arrived
 
