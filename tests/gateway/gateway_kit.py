@@ -38,7 +38,7 @@ def note(self, *args, **kwargs):
 """Its tasks are ``proj.add`` and ``proj.note``; environment: BROKER, BACKEND."""
 
 
-def until(what: Callable[[], bool], why: str, patience: float = 30.0) -> None:
+def until(what: Callable[[], bool], why: str, patience: float = 60.0) -> None:
     """Wait until it is so. Raises AssertionError."""
     end = time.monotonic() + patience
     while not what():

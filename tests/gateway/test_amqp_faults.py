@@ -213,9 +213,7 @@ def test_a_store_that_fails_once_loses_nothing(
         until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
 
 
-def test_what_cannot_be_read_and_comes_again_is_one_job(
-    app: Duly, shared_rabbitmq: RabbitServer, queue: str
-) -> None:
+def test_what_cannot_be_read_and_comes_again_is_one_job(app: Duly, shared_rabbitmq: RabbitServer, queue: str) -> None:
     """A quorum queue has written into it how often it came, and sorted its headers."""
 
     def fail() -> None:

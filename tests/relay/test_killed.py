@@ -82,6 +82,7 @@ def url(shared_rabbitmq: RabbitServer) -> str:
     return shared_rabbitmq.new_vhost()
 
 
+@pytest.mark.timeout(300)  # two relays for each step, on a machine that may be busy
 def test_killed_at_any_step_it_puts_each_message_once(
     shared_rabbitmq: RabbitServer, url: str, tmp_path: Path
 ) -> None:

@@ -171,9 +171,7 @@ class Away:
             raise StoreUnavailable("not now")
 
 
-def test_a_quorum_queue_that_counts_deliveries(
-    fleet: Fleet, hands: Hands, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quorum_queue_that_counts_deliveries(fleet: Fleet, hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     """It writes the number into the message, and drops one that was given back too often."""
     monkeypatch.setattr("duly.relay.keeping._FIRST_PAUSE", 0.01)
     monkeypatch.setattr("duly.relay.keeping._LONGEST_PAUSE", 0.1)
