@@ -120,7 +120,7 @@ class ProcessPool:
         """Run what is pending, up to the end, or to a job that has to be settled before the next starts."""
         self._guard.restore()
         self._batch += 1
-        if not self._busy.is_set():
+        if len(self._pending) > 1 and not self._busy.is_set():  # a job alone holds up nobody
             self._busy.set()
         take, keep, run, guard = self._pending.popleft, self._done.append, self._attempts.run, self._guard
         note = self._board.note

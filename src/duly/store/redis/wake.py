@@ -44,6 +44,7 @@ class WakeListener:
         self._pokes.setblocking(False)
         self._selector.register(self._mine, selectors.EVENT_READ)
         self._socket: socket.socket | None = None
+        self._descriptors: tuple[int, ...] = (self._mine.fileno(),)  # of what is waited for
         self._next_try = 0.0
         self._pid = os.getpid()
         self._closed = False
@@ -57,10 +58,9 @@ class WakeListener:
         if self._closed:
             return False
         missed = self._socket is None and self._subscribe_again()
-        if not missed and not readable(timeout, self.fileno()):
-            return False
-        self._drain()
-        return True
+        ready = readable(0 if missed else timeout, *self._descriptors)
+        self._drain(ready)
+        return missed or bool(ready)
 
     def poke(self) -> None:
         with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody waits
@@ -98,6 +98,7 @@ class WakeListener:
         self._connection, self._socket = connection, connection.socket
         self._socket.setblocking(False)
         self._selector.register(self._socket, selectors.EVENT_READ)
+        self._descriptors = (self._mine.fileno(), self._socket.fileno())
 
     def _what(self) -> str:
         return f"wake-ups of {self._channel}"
@@ -113,25 +114,30 @@ class WakeListener:
             return False
         return True
 
-    def _drain(self) -> None:
-        with contextlib.suppress(*_NOTHING):
-            while self._mine.recv(_READ):
-                pass
-        if self._socket is None:
-            return
-        try:
-            while self._socket.recv(_READ):
-                pass
-        except _NOTHING:
-            return
-        except OSError:
-            pass
-        self._leave()
+    def _drain(self, ready: set[int]) -> None:
+        for sock in (self._mine, self._socket):
+            if sock is not None and sock.fileno() in ready and not _emptied(sock):
+                self._leave()
 
     def _leave(self) -> None:
         connection, self._connection = self._connection, None
         sock, self._socket = self._socket, None
+        self._descriptors = (self._mine.fileno(),)
         if connection is None or sock is None or os.getpid() != self._pid:  # a child's parent still needs it
             return
         self._selector.unregister(sock)
         connection.close()
+
+
+def _emptied(sock: socket.socket) -> bool:
+    """Read what is there; False if the other side is gone. A read that brings less than it might was the last, except
+    of TLS, which may keep more than the kernel shows."""
+    try:
+        while data := sock.recv(_READ):
+            if len(data) < _READ and not isinstance(sock, ssl.SSLSocket):
+                return True
+    except _NOTHING:
+        return True
+    except OSError:
+        pass
+    return False
