@@ -150,10 +150,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -- running ---------------------------------------------------------------------------------
 
-    @rule(data=st.data(), slot=st.integers(0, 1), want=st.integers(1, 3), queues=orders)
-    def reserve(self, data: st.DataObject, slot: int, want: int, queues: tuple[str, ...]) -> None:
+    @rule(data=st.data(), slot=st.integers(0, 1), want=st.integers(1, 3), queues=orders, woken=st.booleans())
+    def reserve(self, data: st.DataObject, slot: int, want: int, queues: tuple[str, ...], woken: bool) -> None:
         worker = self._a_worker(data)
-        self._reserved(self.store.exchange(worker, slot, [], want, queues).leases, worker, slot, want, queues)
+        self._reserved(self.store.exchange(worker, slot, [], want, queues, woken).leases, worker, slot, want, queues)
 
     def _reserved(self, leases: list[Lease], worker: int, slot: int, want: int, queues: tuple[str, ...]) -> None:
         wanted = self._wanted(leases, worker, want, queues)

@@ -93,7 +93,7 @@ class RedisStore:
     ) -> Exchange:
         if not outcomes and (want <= 0 or not queues):
             return Exchange([], [])
-        return self._running.exchange(worker, slot, outcomes, want, queues)
+        return self._running.exchange(worker, slot, outcomes, want, queues, expect)
 
     def next_due(self, queues: Sequence[str]) -> int | None:
         due: int | None = self._server.call("next_due", queues)[0]

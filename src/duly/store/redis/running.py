@@ -30,15 +30,16 @@ class Running:
         self._limited = False  # there were limits or pauses at the last exchange
 
     def exchange(
-        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], expect: bool
     ) -> Exchange:
         number = int.from_bytes(os.urandom(8), "big") >> 1  # 63 bits: unique with the job's ref
         token = f"{number:016x}"
-        rows, described = _described(outcomes, self._server.now())
+        rows, described = _described(outcomes, self._server.now()) if outcomes else ([], [])
         lost = self._lost.get((worker, slot))
         plain = lost is None and all(o.kind <= Kind.UNCERTAIN and o.then is None for o in outcomes)
+        woken = expect and not outcomes
         try:
-            answer = self._call(plain, (worker, slot, token, want, queues, described, rows, lost or False))
+            answer = self._call(plain, woken, (worker, slot, token, want, queues, described, rows, lost or False))
         except AnswerLost:
             self._lost[worker, slot] = token
             raise
@@ -51,8 +52,15 @@ class Running:
         leases = [lease_of(found[i], found[i + 1], found[i + 2], number) for i in range(0, len(found), 3)]
         return Exchange(leases, [outcomes[place] for place in refused], bool(more))
 
-    def _call(self, plain: bool, parameters: tuple[object, ...]) -> list[Any]:
-        """By the short script if it will do; where there are limits it never does."""
+    def _call(self, plain: bool, woken: bool, parameters: tuple[Any, ...]) -> list[Any]:
+        """By the shortest script that will do; where there are limits only the long one does."""
+        if plain and woken and not self._limited:
+            worker, slot, token, _, queues, *_ = parameters
+            words = (str(worker), str(slot), token, *dict.fromkeys(queues))
+            answer = self._server.call_plain("claim", words, repeat=False)
+            if answer[0] != b"all":
+                return answer
+            self._limited = bool(answer[1])
         if plain and not self._limited:
             answer = self._server.call("exchange", *parameters, repeat=False)
             if answer[0] != b"all":

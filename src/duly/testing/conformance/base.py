@@ -101,14 +101,19 @@ def put(store: Store, **fields: Any) -> str:
 
 
 def reserve(
-    store: Store, worker: int, want: int = 100, queues: Sequence[str] = ("default",), slot: int = 0
+    store: Store,
+    worker: int,
+    want: int = 100,
+    queues: Sequence[str] = ("default",),
+    slot: int = 0,
+    woken: bool = False,
 ) -> list[Lease]:
-    return store.exchange(worker, slot, [], want, queues).leases
+    return store.exchange(worker, slot, [], want, queues, woken).leases
 
 
 def take(store: Store, worker: int, slot: int = 0, queue: str = "default") -> Lease:
-    """Reserve one job, which must be there."""
-    leases = reserve(store, worker, 1, (queue,), slot)
+    """Reserve one job, which must be there, as who was woken does."""
+    leases = reserve(store, worker, 1, (queue,), slot, woken=True)
     assert len(leases) == 1
     return leases[0]
 
