@@ -89,8 +89,9 @@ def body_of(job: Job, created: int) -> bytes:
         len(queue),
         len(args),
     )
-    rest = (job.id, job.task, job.key, _text(job.headers), _text(job.options), job.limit_key, job.after,
-            job.gates or None)  # fmt: skip
+    headers = None if job.headers is None else job.headers.decode()
+    options = None if job.options is None else job.options.decode()
+    rest = (job.id, job.task, job.key, headers, options, job.limit_key, job.after, job.gates or None)
     return b"".join((head, queue, args, _encode(rest)))
 
 

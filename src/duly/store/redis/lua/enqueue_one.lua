@@ -11,7 +11,7 @@ local BLOCK, WAKE_AHEAD = 256, 2000000 -- as in refs.lua and keys.lua
 if call('EXISTS', P .. ':moving') == 1 then return {false, 'all'} end
 
 local number = call('HINCRBY', P .. ':meta', 'job', 1)
-local ref = string.format('%013.0f', number)
+local ref = string.format('%013d', number)
 if call('HSETNX', P .. ':ids', id, ref) == 0 then return {false, 0} end
 if number % BLOCK == 0 or number == 1 then
     local block = math.floor(number / BLOCK)

@@ -2,7 +2,7 @@
 
 local BLOCK = 256 -- refs of one member of "ages"
 
-local function ref_of(number) return string.format('%013.0f', number) end
+local function ref_of(number) return string.format('%013d', number) end
 
 -- Give numbers to so many jobs: the first of them. The blocks that they are the first in are noted; one in which the last
 -- number was given stays noted (deleting.lua).
