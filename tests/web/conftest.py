@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.servers.process import found_program
-from web_kit import Client, serving
+from web_kit import Client, leave, serving
 
 from duly.store import open as open_store
 from duly.store.contract import Store
@@ -73,5 +73,5 @@ def visit(browser: Browser, base: str) -> Iterator[Visit]:
 
     yield open_page
     for context in contexts:
-        context.close()
+        leave(context)
     assert not complaints

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from test_web_pages import PAGES, add_schedule, fill
-from web_kit import a_worker, ended, failed, put, take, wait_for
+from web_kit import a_worker, ended, failed, leave, put, take, wait_for
 
 from duly.job import Filter, Kind, State
 from duly.store.contract import Store
@@ -42,7 +42,7 @@ def test_every_page_is_accessible(store: Store, base: str, browser: Browser) -> 
         for path in paths:
             page.goto(base + path)
             found += violations(page)
-        context.close()
+        leave(context)
     assert not found, "\n".join(found)
 
 

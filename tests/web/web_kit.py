@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import uvicorn
+from playwright.sync_api import BrowserContext
+from playwright.sync_api import Error as PlaywrightError
 
 from duly.app import Duly
 from duly.ids import new_id
@@ -118,6 +120,20 @@ def serving(
         running.should_exit = True
         thread.join(10)
         listening.close()
+
+
+def leave(context: BrowserContext) -> None:
+    """Close a context whose pages may be on their way somewhere. Chromium that is told to close a page just while
+    another document takes its place forgets about it, and the close, which knows no time-out, waits for ever."""
+    for page in context.pages:
+        while True:
+            try:
+                page.goto("about:blank")
+                break
+            except PlaywrightError as error:  # what was on its way came first, and is there now
+                if "interrupted by another navigation" not in error.message:
+                    raise
+    context.close()
 
 
 # -- what is in a store ------------------------------------------------------------------------------
