@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from playwright.async_api import Browser as PlaywrightBrowser
@@ -17,6 +18,9 @@ from webinars.settings import Browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 SIZE = (1280, 720)
+LEAVE = 30.0
+"""Seconds that a context is given to close."""
+
 FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
     "--mute-audio",  # nobody listens; a recording has no sound
@@ -75,7 +79,11 @@ async def context(browser: PlaywrightBrowser, zone: str, profile: Path | None) -
     try:
         yield opened
     finally:
-        await opened.close()
+        # Chromium that is told to close a page just while another document takes its place may forget to answer;
+        # then it is the end of the browser that closes it
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE):
+                await opened.close()
 
 
 def _kept(profile: Path | None) -> Path | None:
