@@ -47,7 +47,7 @@ bench-stores: $(BENCH)/.stamp $(SAQ)/.stamp $(OBAN)/.stamp servers ## the same o
 	@$(BENCH)/bin/python -m bench.stores --reps 1 --placement other
 
 clean: ## remove environments, caches and what bench and demo left behind
-	rm -rf $(VENV) $(BENCH) $(SAQ) $(OBAN) $(CELERY) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(BENCH) $(SAQ) $(OBAN) $(CELERY) $(CELERY)-* .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
 		bench/results dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -68,6 +68,12 @@ $(OBAN)/.stamp: pyproject.toml
 # A real Celery and a real Flower for the tests of the gateways (tests/servers/celery.py).
 $(CELERY)/.stamp: pyproject.toml
 	$(call environment,$(CELERY),celery)
+
+# The same with another release: make .celery-5.4/.stamp, and then, for a folder of tests,
+# DULY_CELERY_PYTHON=.celery-5.4/bin/python .venv/bin/python -m pytest tests/gateway
+.PRECIOUS: $(CELERY)-%/.stamp
+$(CELERY)-%/.stamp: pyproject.toml
+	$(call environment,$(CELERY)-$*,celery,'celery==$*.*')
 
 # An environment $(1) with duly, editable, the dependency group $(2), and what $(3) names, made or brought up to date.
 # (pip reads dependency groups since 25.1.)

@@ -20,7 +20,7 @@ from duly.call import CallOptions, check_parts, due_of, make_job
 from duly.client import Client
 from duly.clock import SYSTEM, Clock
 from duly.codec import Codec
-from duly.config import Settings, did_you_mean, store_url, urls_of
+from duly.config import Settings, broker_kind, did_you_mean, store_url, urls_of
 from duly.configuring import Configurable
 from duly.control import Control
 from duly.errors import ConfigError, TaskNotRegistered
@@ -150,8 +150,11 @@ class Duly(Finalizable, Configurable):
 
     @property
     def brokers(self) -> tuple[str, ...]:
-        """The URLs of the broker whose messages its workers take in; none: it has no broker."""
-        return urls_of(self.conf.broker_url)
+        """The URLs of the broker whose messages its workers take in; none: it has no broker. Raises ConfigError."""
+        urls = urls_of(self.conf.broker_url)
+        for url in urls:
+            broker_kind(url)
+        return urls
 
     @property
     def zone(self) -> ZoneInfo:

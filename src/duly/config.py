@@ -15,8 +15,8 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar, overload
-from urllib.parse import quote
+from typing import Any, Generic, Literal, TypeVar, overload
+from urllib.parse import quote, urlsplit
 
 from duly import checks
 from duly.bindings import EXCHANGE_TYPES, Queue
@@ -29,6 +29,9 @@ from duly.passwords import hidden
 T = TypeVar("T")
 
 log = logging.getLogger("duly")
+
+RABBITMQ, REDIS = ("amqp", "amqps", "pyamqp"), ("redis", "rediss")
+"""Schemes of the URLs of brokers."""
 
 
 class Setting(Generic[T]):
@@ -357,6 +360,21 @@ def censor(name: str, value: Any) -> Any:
 def urls_of(value: str | None) -> tuple[str, ...]:
     """Those in ``broker_url``."""
     return tuple(url.strip() for url in (value or "").split(";") if url.strip())
+
+
+def broker_kind(url: str) -> Literal["rabbitmq", "redis"]:
+    """Which broker a URL is of. Raises ConfigError if there is no door to it."""
+    parts, known = urlsplit(url), (*RABBITMQ, *REDIS)
+    if parts.scheme not in known:
+        raise ConfigError(
+            f"broker {hidden(url)!r}: there is no door to {parts.scheme or 'that'}; known are {', '.join(known)}"
+            f"{did_you_mean(parts.scheme, known)}"
+        )
+    try:
+        _ = parts.port
+    except ValueError as exc:
+        raise ConfigError(f"broker {hidden(url)!r}: {exc}") from None
+    return "rabbitmq" if parts.scheme in RABBITMQ else "redis"
 
 
 def did_you_mean(name: str, names: Any) -> str:

@@ -1,11 +1,23 @@
-"""A header that is not for people: the message that a relay keeps in a job (``relay/holding.py``)."""
+"""What tells the jobs of a relay from others: where they wait, and a header that is not for people, with the message
+that a relay keeps (``relay/holding.py``)."""
 
 from __future__ import annotations
 
 import msgspec
 
+from duly.job import JobView
+
 KEY = "duly-message"
 """Its name; the value is the whole message, as JSON."""
+
+
+INBOX = ".later"
+"""What follows a queue's name in the name of the queue that a relay takes from, at the broker and in the store."""
+
+
+def is_relayed(job: JobView) -> bool:
+    """Whether a relay puts it on a queue: as the message that it is, or as a call of a remote task."""
+    return job.queue.endswith(INBOX) or (job.headers is not None and f'"{KEY}":'.encode() in job.headers)
 
 
 def readable(headers: bytes | None) -> bytes | None:

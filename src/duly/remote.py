@@ -16,6 +16,7 @@ import msgspec
 from duly.call import CallOptions, Defaults
 from duly.errors import ConfigError
 from duly.job import Job
+from duly.keepsake import INBOX
 from duly.making import make_task
 from duly.task import Task
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-INBOX = ".later"
-"""What follows a queue's name in the name of the queue that a relay takes from, at the broker and in the store."""
 
 
 class RemoteTask(Task[P, R]):

@@ -15,11 +15,16 @@ from tests.servers.rabbitmq import RabbitServer
 from tests.servers.redis import RedisServer
 
 from duly import Duly
-from duly.errors import StoreUnavailable
+from duly.errors import ConfigError, StoreUnavailable
 from duly.gateway.adopting import Adopter
 from duly.gateway.amqp import AmqpDoor
 from duly.gateway.following import Here
-from duly.job import Enqueued, Gate, Job
+from duly.gateway.publishing import BrokerAway, RabbitPublisher
+from duly.gateway.running import Gateways
+from duly.gateway.wire import Message, encode
+from duly.job import Enqueued, Gate, Job, WorkerInfo
+from duly.relay.holding import to_job
+from duly.relay.rabbitmq import AmqpForm
 
 BASIC_ACK = b"\x00\x3c\x00\x50"
 CONSUME_OK = b"\x00\x3c\x00\x15"
@@ -144,15 +149,65 @@ def test_a_queue_that_is_deleted_is_declared_again(
         until(lambda: len(jobs(app, queue)) == 1, "the job")
 
 
-def test_a_memory_alarm_stops_nobody_who_takes(app: Duly, shared_rabbitmq: RabbitServer, queue: str) -> None:
+@pytest.mark.parametrize("what", ["memory", "disk"])
+def test_an_alarm_stops_nobody_who_takes(what: str, app: Duly, shared_rabbitmq: RabbitServer, queue: str) -> None:
     publish(shared_rabbitmq.url(), queue, [f"{queue}-{i}" for i in range(500)])
-    shared_rabbitmq.control("set_vm_memory_high_watermark", "0.000001")
-    try:
-        with taking(app, door_to([shared_rabbitmq.url()], queue)):
-            until(lambda: len(jobs(app, queue)) == 500, "all jobs")
-            until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
-    finally:
-        shared_rabbitmq.control("set_vm_memory_high_watermark", "0.4")
+    with shared_rabbitmq.alarm(what), taking(app, door_to([shared_rabbitmq.url()], queue)):
+        until(lambda: len(jobs(app, queue)) == 500, "all jobs")
+        until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
+
+
+@pytest.mark.parametrize("what", ["memory", "disk"])
+def test_an_alarm_ends_a_publication_that_waits(what: str, shared_rabbitmq: RabbitServer, queue: str) -> None:
+    """It is told what is wrong, and may try again; the one that was held may come through too."""
+    publisher = RabbitPublisher(f"{shared_rabbitmq.url()}?blocked_connection_timeout=1")
+    publish(shared_rabbitmq.url(), queue, ["one"])
+    publisher.put(queue, encode(Message(id="two", task="proj.add")))
+    with shared_rabbitmq.alarm(what), pytest.raises(BrokerAway, match="low on memory or disk"):
+        publisher.put(queue, encode(Message(id="three", task="proj.add")))
+    publisher.put(queue, encode(Message(id="four", task="proj.add")))
+    publisher.close()
+    until(lambda: shared_rabbitmq.queues()[queue]["ready"] in (3, 4), "the others")
+
+
+def test_what_a_relay_of_the_same_store_put_is_kept_and_told(
+    app: Duly, shared_rabbitmq: RabbitServer, queue: str
+) -> None:
+    """Its ids are those of jobs that are there: it would count as come again, and nobody would run it."""
+    form = AmqpForm()
+    message = Message(id="kept", task="proj.add", args=b"[[1],{}]")
+    raw = form.new(encode(message), queue)
+    app.store.enqueue(
+        [
+            to_job(message, raw, "other", app.now(), form),
+            Job(id="remote", task="x", due=app.now(), queue=f"{queue}.later"),
+        ]
+    )
+    app.store.enqueue([Job(id="ours", task="proj.add", due=app.now(), queue=queue)])
+    publish(shared_rabbitmq.url(), queue, ["kept", "ours", "remote", "new"])
+    with taking(app, door_to([shared_rabbitmq.url()], queue)):
+        until(lambda: len(jobs(app, queue)) == 4, "four jobs")
+        until(lambda: is_empty(shared_rabbitmq, queue), "all acknowledged")
+    told = [job for job in jobs(app, queue) if job.task == "duly.unreadable"]
+    assert {id for job in told for id in ("kept", "remote", "ours", "new") if id.encode() in job.args} == {
+        "kept",
+        "remote",
+    }
+    assert all(b"a relay of the same store put it on this queue" in job.args for job in told)
+
+
+def test_a_gateway_is_not_started_behind_a_relay_of_its_store(
+    app: Duly, shared_rabbitmq: RabbitServer, queue: str
+) -> None:
+    app.conf.broker_url = shared_rabbitmq.url()
+    relay = WorkerInfo(name="relay", host="here", pid=1, pool="relay", queues=(f"{queue}.later",))
+    number = app.store.register(relay, 60_000_000)
+    with pytest.raises(ConfigError, match="the relay relay@here of the same store serves it"):
+        Gateways(app, [queue])
+    app.store.unregister(number)
+    gateways = Gateways(app, [queue])
+    gateways.start()
+    gateways.close(20)
 
 
 def test_while_the_store_is_away_the_broker_keeps_what_comes(

@@ -25,6 +25,7 @@ from tests.servers.redis import RedisServer
 from duly import Duly, group
 from duly.errors import ConfigError
 from duly.gateway.backends import Answer, RedisBackend, open_backend
+from duly.gateway.publishing import KOMBU
 from duly.gateway.running import Gateways
 from duly.job import Filter
 from duly.testing.embedded import embedded_worker
@@ -399,7 +400,7 @@ def test_a_result_of_celerys_stays(shared_redis: RedisServer) -> None:
 def test_a_back_end_that_nobody_writes_to_is_refused() -> None:
     for url in ("db+sqlite:///x", "cache+memcached://h", "django-db", "redis+socket:///x", "redis://h:port"):
         with pytest.raises(ConfigError, match="result_backend="):
-            open_backend(url, ["amqp://h//"], None)
+            open_backend(url, ["amqp://h//"], None, KOMBU)
 
 
 def test_gateways_that_are_killed_lose_no_answer(tmp_path: Path, shared_redis: RedisServer) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.relay.kit import Fleet, until
+from tests.relay.kit import PROJECT, Fleet, until
 from tests.servers.redis import RedisServer
 
 from duly.clock import MICROS
@@ -78,3 +78,23 @@ def test_what_a_killed_relay_had_taken_is_taken_over_and_what_it_put_is_not_put_
     until(lambda: client.llen("celery") == 4, fleet.logs)
     assert dead.take(0.1) == []
     assert client.keys("duly:relay:taken:*") == []
+
+
+def test_lists_are_called_as_celery_calls_them(server: RedisServer, client: redis.Redis, tmp_path: Path) -> None:
+    """The relay reads the settings that the Celery project has."""
+    options = {"global_keyprefix": "mine:", "sep": "-", "priority_steps": [0, 5]}
+    (tmp_path / "celeryconfig.py").write_text(
+        f"broker_url = {server.url()!r}\nbroker_transport_options = {options}\n"
+    )
+    text = PROJECT + f"app.conf.broker_transport_options = {options}\n"
+    with Fleet(tmp_path / "fleet", server.url(), text) as fleet:
+        fleet.celery.run("later.apply_async([1], countdown=8, priority=7); later.apply_async([2], priority=7)")
+        assert client.llen("mine:celery.later-5") == 2
+        fleet.relay("--config", "celeryconfig", PYTHONPATH=str(tmp_path))
+        fleet.until(lambda: len(fleet.jobs()) == 1)
+        fleet.until(lambda: client.llen("mine:celery-5") == 2)
+        fleet.until(lambda: fleet.states() == ["succeeded"])
+        assert client.llen("mine:celery.later-5") == 0
+        assert {key.decode() for key in client.keys("*")} - {"mine:celery-5"} == {
+            key.decode() for key in client.keys("mine:duly:relay:*")
+        } | {key.decode() for key in client.keys("mine:_kombu*")}

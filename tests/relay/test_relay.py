@@ -131,6 +131,25 @@ def test_the_same_id_twice(fleet: Fleet, hands: Hands, at_once: bool) -> None:
     assert len(fleet.jobs()) == 4
 
 
+def test_a_disk_alarm_of_the_broker_delays_and_doubles_nothing(
+    shared_rabbitmq: RabbitServer, fleet: Fleet, hands: Hands
+) -> None:
+    """What is put is not read by the broker, and the relay breaks off; when there is room, it is read after all."""
+    ids = [f"job{number}" for number in range(5)]
+    fleet.broker += "?blocked_connection_timeout=1"
+    fleet.relay()
+    for id in ids:
+        hands.send("celery.later", call(id, 5))
+    fleet.until(lambda: len(fleet.jobs()) == len(ids))
+    with shared_rabbitmq.alarm("disk"):
+        fleet.until(lambda: "nothing is put: the broker takes no messages" in fleet.log())
+    with Hands(fleet.broker) as hands:
+        fleet.until(lambda: hands.waiting("celery") >= len(ids))
+        fleet.until(lambda: set(fleet.states()) == {"succeeded"})
+        fleet.until(lambda: hands.waiting("celery.later.ledger") == 0)
+        assert sorted(map(id_of, hands.take("celery"))) == ids
+
+
 def test_two_relays_and_a_broker_that_restarts(tmp_path: Path) -> None:
     with RabbitServer(tmp_path / "broker") as broker, Fleet(tmp_path, broker.url()) as fleet:
         ids = [f"job{number:02}" for number in range(60)]

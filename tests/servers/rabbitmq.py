@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -88,6 +88,19 @@ class RabbitServer(Server):
     def ask(self, erlang: str) -> str:
         """Evaluate an expression in the node; what it gave, as text."""
         return self.control("eval", erlang)
+
+    @contextlib.contextmanager
+    def alarm(self, what: str) -> Iterator[None]:
+        """Low on "memory" or on "disk": nothing that is published is read."""
+        verb, low, usual = {
+            "memory": ("set_vm_memory_high_watermark", "0.000001", "0.4"),
+            "disk": ("set_disk_free_limit", "1000000000000000", "1000000"),
+        }[what]
+        self.control(verb, low)
+        try:
+            yield
+        finally:
+            self.control(verb, usual)
 
     def queues(self, vhost: str = "/") -> dict[str, dict[str, int]]:
         """For each queue how many messages are ready, and how many unacknowledged."""

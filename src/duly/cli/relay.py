@@ -5,14 +5,17 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from duly.cli.background import Background, background_options, level
 from duly.cli.root import Verb
 from duly.cli.session import Session, pass_session
-from duly.remote import INBOX
+from duly.keepsake import INBOX
+
+if TYPE_CHECKING:
+    from duly.config import Settings
 
 
 @click.command(cls=Verb)
@@ -33,11 +36,18 @@ def relay(
     They are jobs until then: duly jobs, cancel, move and the dashboard work on them. Calls of tasks that an app of
     duly's declares with app.remote() go the same way; their results come from --results.
     """
+    from duly.gateway.publishing import Lists
     from duly.relay.process import Relay, RelayOptions
     from duly.worker import logs, systemd
 
+    conf = session.conf
     options = RelayOptions(
-        store=_store_url(session), broker=_broker_url(session), targets=targets_of(queues), results=results, name=name
+        store=_store_url(session),
+        broker=_broker_url(conf),
+        targets=targets_of(queues),
+        results=results,
+        name=name,
+        lists=Lists.of(conf.broker_transport_options),
     )
     background = Background(session, **given)
     with background.begin():
@@ -79,14 +89,11 @@ def _store_url(session: Session) -> str:
     return session.store.url
 
 
-def _broker_url(session: Session) -> str:
-    """-b, or the app's setting. Raises click.UsageError if there is neither."""
-    given = dict(setting.split("=", 1) for setting in session.settings).get("broker_url")
-    if given is None and session.app_spec is not None:
-        given = session.app.conf.get("broker_url")
-    if not given:
+def _broker_url(conf: Settings) -> str:
+    """Raises click.UsageError if there is none."""
+    if not conf.broker_url:
         raise click.UsageError(
             "no broker given. Say where the fleet's messages are: -b amqp://user:password@host// (RabbitMQ), or "
             "-b redis://host:6379/0"
         )
-    return str(given)
+    return conf.broker_url

@@ -180,6 +180,11 @@ def _setting(name: str) -> Any:
             return
         from duly.celery_settings import reason
 
+        if name == "broker_url":
+            from duly.config import broker_kind, urls_of
+
+            for url in urls_of(value):
+                broker_kind(url)
         session = ctx.ensure_object(Session)
         session.settings.append(f"{name}={value}")
         if (why := reason(name)) is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from duly.app import Duly
+    from duly.config import Settings
     from duly.overrides import Overrides
     from duly.store.contract import Store
 
@@ -69,6 +70,23 @@ class Session:
         if self.app_spec is None:
             raise click.UsageError(NO_APP)
         return load_app(self.app_spec, self.store_url, self.overrides)
+
+    @property
+    def conf(self) -> Settings:
+        """The app's settings; without an app, what --config and this command line say. Raises ConfigError."""
+        from duly.config import Settings
+        from duly.configuring import Configurable
+
+        if self.app_spec is not None:
+            return self.app.conf
+        settings = Configurable()
+        settings.conf = Settings()
+        if self.config is not None:
+            if os.getcwd() not in sys.path:
+                sys.path.insert(0, os.getcwd())
+            settings.config_from_object(self.config)
+        settings.config_from_cmdline(self.settings)
+        return settings.conf
 
     @property
     def overrides(self) -> Overrides:

@@ -21,7 +21,7 @@ from celery.app.amqp import AMQP
 from kombu import Queue
 from kombu.utils.objects import cached_property
 
-from duly.remote import INBOX
+from duly.keepsake import INBOX
 
 AHEAD = timedelta(seconds=10)
 """What is due later than this goes to the relay. A worker of Celery's may hold the rest: it is there for moments."""

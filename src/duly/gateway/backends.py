@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from duly.config import broker_kind
 from duly.errors import ConfigError, DulyError
 from duly.gateway.envelope import Envelope
-from duly.gateway.publishing import BrokerAway, RedisPublisher, rabbit_parameters, rabbit_said
+from duly.gateway.publishing import BrokerAway, Lists, RedisPublisher, rabbit_parameters, rabbit_said
 from duly.passwords import hidden
 
 _SOCKET_TIMEOUT = 10  # seconds
@@ -48,9 +49,9 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-def open_backend(url: str, brokers: Sequence[str], expires: float | None) -> Backend:
+def open_backend(url: str, brokers: Sequence[str], expires: float | None, lists: Lists) -> Backend:
     """The back end of a setting ``result_backend``. ``brokers``: the app's URLs. ``expires``: seconds for which
-    results are kept; None: for ever.
+    results are kept; None: for ever. ``lists``: of a broker on Redis.
 
     Raises ConfigError for one that duly does not write to.
     """
@@ -58,7 +59,7 @@ def open_backend(url: str, brokers: Sequence[str], expires: float | None) -> Bac
     if scheme in ("redis", "rediss"):
         return RedisBackend(url, expires)
     if scheme == "rpc":
-        return RedisRpcBackend(brokers) if brokers[0].startswith(("redis://", "rediss://")) else RpcBackend(brokers)
+        return RedisRpcBackend(brokers, lists) if broker_kind(brokers[0]) == "redis" else RpcBackend(brokers)
     raise ConfigError(
         f"result_backend={scheme}://: duly answers Celery's clients over redis://, rediss:// and rpc://; results are "
         "in the store in any case"
@@ -190,8 +191,8 @@ class RpcBackend:
 class RedisRpcBackend:
     """The same over Celery's lists: the reply queue is one."""
 
-    def __init__(self, brokers: Sequence[str]) -> None:
-        self._publishers = itertools.cycle([RedisPublisher(broker) for broker in brokers])
+    def __init__(self, brokers: Sequence[str], lists: Lists) -> None:
+        self._publishers = itertools.cycle([RedisPublisher(broker, lists) for broker in brokers])
         self._publisher = next(self._publishers)
 
     def publish(self, answers: Sequence[Answer]) -> None:

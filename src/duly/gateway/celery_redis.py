@@ -22,8 +22,7 @@ import hashlib
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import redis
@@ -32,7 +31,7 @@ from duly.errors import DecodeError
 from duly.gateway.adopting import redis_priority
 from duly.gateway.doors import Taken
 from duly.gateway.envelope import Envelope, from_redis
-from duly.gateway.publishing import SEPARATOR, STEPS, BrokerAway, redis_client, redis_errors
+from duly.gateway.publishing import BrokerAway, Lists, redis_client, redis_errors
 from duly.passwords import hidden, without
 
 BATCH = 200
@@ -77,9 +76,8 @@ return redis.call('LRANGE', own, 0, -1)
 class RedisDoor:
     """One server, or several of which one is used at a time."""
 
-    def __init__(self, urls: Sequence[str], queues: Sequence[str], store: str, options: Mapping[str, Any]) -> None:
-        """``store``: the URL of the store that messages go to. ``options``: Celery's broker_transport_options. Raises
-        ConfigError."""
+    def __init__(self, urls: Sequence[str], queues: Sequence[str], store: str, names: Lists) -> None:
+        """``store``: the URL of the store that messages go to. Raises ConfigError."""
         self.name = ", ".join(hidden(url) for url in urls)
         self._urls = urls
         for url in urls:
@@ -87,12 +85,9 @@ class RedisDoor:
         self._next = 0  # of the URLs, which one is tried next
         self._client: redis.Redis | None = None
         self._id = secrets.token_hex(8)
-        prefix = str(options.get("global_keyprefix", ""))
-        self._gateways = f"{prefix}duly:taken:{_hash_of(store)}"
+        self._gateways = f"{names.prefix}duly:taken:{_hash_of(store)}"
         self._own = f"{self._gateways}:{self._id}"
-        separator, steps = options.get("sep", SEPARATOR), options.get("priority_steps", STEPS)
-        endings = [f"{separator}{step}" if step else "" for step in steps]
-        lists = [(queue, f"{prefix}{queue}{ending}") for ending in endings for queue in queues]
+        lists = [(queue, f"{names.prefix}{queue}{ending}") for ending in names.endings for queue in queues]
         self._keys = [self._own, self._gateways, *(key for _, key in lists)]
         self._words: list[str | int | float] = [
             self._id,

@@ -17,18 +17,24 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from duly.errors import DulyError, StoreError
+from duly.errors import DecodeError, DulyError, StoreError
 from duly.failure import describe
 from duly.gateway.adopting import Adopter
 from duly.gateway.envelope import Envelope
 from duly.gateway.following import Adopted
 from duly.gateway.publishing import BrokerAway
+from duly.job import Enqueued, Filter
+from duly.keepsake import is_relayed
 from duly.store import Store
 
 log = logging.getLogger("duly.gateway")
 
 _WAIT = 0.5  # seconds that a door waits for messages; after that it looks whether it is to stop
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries while the broker or the store does not answer
+
+
+OR_ELSE = "A gateway keeps far-ahead messages itself: end the relay, or give it a store of its own"
+_RELAYED = f"its id is that of a job here: a relay of the same store put it on this queue. {OR_ELSE}"
 
 
 class Taken(NamedTuple):
@@ -100,24 +106,41 @@ class Taking:
             return
         now = self._store.now()
         adopted = [self._adopter.adopted(one.envelope, one.queue, now) for one in taken]
+        jobs = [job for each in adopted for job in each.jobs]
         try:
-            self._store.enqueue(
-                [job for each in adopted for job in each.jobs], [gate for each in adopted for gate in each.gates]
-            )
+            answers = self._store.enqueue(jobs, [gate for each in adopted for gate in each.gates])
         except StoreError:
             raise
         except Exception:  # one of them is what no store keeps
-            self._store_each(taken, adopted, now)
+            answers = self._store_each(taken, adopted, now)
+        refused = [job.id for job, answer in zip(jobs, answers, strict=True) if not answer.stored]
+        if refused:
+            self._keep_relayed(taken, adopted, refused, now)
         self._door.done(taken)
 
-    def _store_each(self, taken: Sequence[Taken], adopted: Sequence[Adopted], now: int) -> None:
+    def _store_each(self, taken: Sequence[Taken], adopted: Sequence[Adopted], now: int) -> list[Enqueued]:
+        answers: list[Enqueued] = []
         for one, each in zip(taken, adopted, strict=True):
             try:
-                self._store.enqueue(each.jobs, each.gates)
+                answers += self._store.enqueue(each.jobs, each.gates)
             except StoreError:
                 raise
             except Exception as exc:
                 self._store.enqueue([self._adopter.unreadable(one.envelope, one.queue, now, exc)])
+                answers += [Enqueued(job.id, stored=True) for job in each.jobs]
+        return answers
+
+    def _keep_relayed(
+        self, taken: Sequence[Taken], adopted: Sequence[Adopted], refused: Sequence[str], now: int
+    ) -> None:
+        """A relay of this store has put these messages: their ids are those of its jobs, so they came as nothing new.
+        Nobody would run them, and nobody know."""
+        there = self._store.jobs(Filter(ids=tuple(refused)), limit=len(refused)).jobs
+        relayed = {job.id for job in there if is_relayed(job)}
+        lost = [one for one, each in zip(taken, adopted, strict=True) if each.jobs[0].id in relayed]
+        self._store.enqueue(
+            [self._adopter.unreadable(one.envelope, one.queue, now, DecodeError(_RELAYED)) for one in lost]
+        )
 
     def _failed(self, exc: DulyError) -> None:
         """Say so once, until it is well again."""

@@ -21,7 +21,8 @@ from duly.codec import decode_value
 from duly.errors import DulyError
 from duly.gateway.wire import Embed, Message
 from duly.job import Flag, Gate, Job, Options, Place, Sender
-from duly.remote import INBOX, RemoteTask
+from duly.keepsake import INBOX
+from duly.remote import RemoteTask
 from duly.routing import DESTINATION
 from duly.signature import signature
 from duly.tagged import untag

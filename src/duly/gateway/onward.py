@@ -34,6 +34,41 @@ _encode = msgspec.json.Encoder().encode
 _embed = msgspec.json.Decoder(Embed).decode
 
 
+class _Next(msgspec.Struct, frozen=True):
+    """A signature that is to be called after a job."""
+
+    job: JobView
+    origin: Origin  # of the job's message
+    sig: Sig
+    before: tuple[msgspec.Raw, ...]  # arguments before its own
+    path: tuple[object, ...]  # where it stands in what follows the job: its id follows from it
+    chain: tuple[Sig, ...] = ()  # what follows it, the last first
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of its call; what follows it is not among them."""
+        return {name: value for name, value in (self.sig.get("options") or {}).items() if name != "chain"}
+
+    @property
+    def rest(self) -> tuple[Sig, ...]:
+        """All that follows it, the last first."""
+        return (*((self.sig.get("options") or {}).get("chain") or ()), *self.chain)
+
+    def part(self, sig: Sig, number: int, chain: Sequence[Sig] = ()) -> _Next:
+        """A signature in this one, with the same arguments before its own."""
+        return msgspec.structs.replace(self, sig=sig, path=(*self.path, number), chain=tuple(chain))
+
+
+class _Member(msgspec.Struct, frozen=True):
+    """A task of a chord that has ended, or will never run."""
+
+    group: str
+    task: str
+    place: int | None
+    body: Sig
+    standing: Standing
+
+
 class Onward:
     """Calls what follows, here if its task is known and its queue served here, else through the broker."""
 
@@ -60,16 +95,17 @@ class Onward:
         embed = _embed(origin.sender.embed)
         if standing.status == SUCCESS:
             for i, sig in enumerate(embed.callbacks or []):
-                self._call(sig, [standing.result], job, origin, ("link", i))
+                self._call(_Next(job, origin, sig, (standing.result,), ("link", i)))
             if embed.chain:
-                self._call(embed.chain[-1], [standing.result], job, origin, ("chain",), embed.chain[:-1])
+                *later, first = embed.chain
+                self._call(_Next(job, origin, first, (standing.result,), ("chain",), tuple(later)))
         elif standing.status in PROPAGATED:
             for sig in reversed(embed.chain or []):
                 self._fail(sig, job, standing)
             for i, sig in enumerate(embed.errbacks or []):
-                self._call(sig, [msgspec.Raw(_encode(job.id))], job, origin, ("error", i))
+                self._call(_Next(job, origin, sig, (msgspec.Raw(_encode(job.id)),), ("error", i)))
         if embed.chord is not None and origin.place.group is not None:
-            self._count(origin.place.group, job.id, origin.place.index, standing, embed.chord, job, origin)
+            self._count(_Member(origin.place.group, job.id, origin.place.index, embed.chord, standing), job, origin)
 
     def tend(self) -> None:
         """To be called every few seconds. Raises BrokerAway."""
@@ -80,30 +116,22 @@ class Onward:
 
     # -- chords ----------------------------------------------------------------------------------
 
-    def _count(
-        self,
-        group: str,
-        task: str,
-        place: int | None,
-        standing: Standing,
-        body: Sig,
-        job: JobView,
-        origin: Origin,
-    ) -> None:
+    def _count(self, member: _Member, job: JobView, origin: Origin) -> None:
         if self._chords is None:
             log.error("job %s is in a chord, which Celery counts on Redis; result_backend names none", job.id)
             return
-        complete = self._chords.part(group, task, place, standing)
+        group, body = member.group, member.body
+        complete = self._chords.part(group, member.task, member.place, member.standing)
         if complete is None:
             return
         if complete.error is None and complete.results is not None:
-            self._call(body, [complete.results], job, origin, ("chord", group))
+            self._call(_Next(job, origin, body, (complete.results,), ("chord", group)))
         elif complete.error is not None:
             self._fail(body, job, complete.error)
-            id = _id(body, group, "chord", group)
+            id = msgspec.Raw(_encode(_id(body, group, "chord", group)))
             for i, sig in enumerate((body.get("options") or {}).get("link_error") or []):
-                self._call(sig, [msgspec.Raw(_encode(id))], job, origin, ("chord", group, i))
-        self._chords.finished(group, task)
+                self._call(_Next(job, origin, sig, (id,), ("chord", group, i)))
+        self._chords.finished(group, member.task)
 
     def _fail(self, sig: Sig, job: JobView, standing: Standing) -> None:
         """A signature that will never be called, and those that wait for its result."""
@@ -114,7 +142,7 @@ class Onward:
             chord, group = options.get("chord"), options.get("group_id")
             if chord is not None and group is not None:
                 origin = celery_results.origin(job)
-                self._count(group, id, options.get("group_index"), standing, chord, job, origin)
+                self._count(_Member(group, id, options.get("group_index"), chord, standing), job, origin)
         if kind == "chord" and isinstance(body := (sig.get("kwargs") or {}).get("body"), Mapping):
             self._fail(body, job, standing)
         for one in (sig.get("kwargs") or {}).get("tasks") or [] if kind in ("group", "chain") else []:
@@ -124,78 +152,54 @@ class Onward:
 
     # -- calling ---------------------------------------------------------------------------------
 
-    def _call(
-        self,
-        sig: Sig,
-        before: Sequence[msgspec.Raw],
-        job: JobView,
-        origin: Origin,
-        path: tuple[object, ...],
-        chain: Sequence[Sig] = (),
-    ) -> None:
-        """Call a signature with these arguments before its own; ``chain``: what follows it, the last first."""
-        options, parts, kind = dict(sig.get("options") or {}), sig.get("kwargs") or {}, sig.get("subtask_type")
-        rest = [*(options.pop("chain", None) or []), *chain]
+    def _call(self, what: _Next) -> None:
+        sig, kind, rest = what.sig, what.sig.get("subtask_type"), what.rest
+        parts = sig.get("kwargs") or {}
         if kind is None:
-            self._send(self._message(sig, options, before, job, origin, path, rest), options, job)
+            self._send(self._message(what), what.options, what.job)
         elif kind == "chain":
             first, *later = parts["tasks"]
-            self._call(first, before, job, origin, (*path, 0), [*rest, *reversed(later)])
+            self._call(what.part(first, 0, (*rest, *reversed(later))))
         elif kind == "group" and not rest:
             for i, one in enumerate(parts["tasks"]):
-                self._call(one, before, job, origin, (*path, i))
+                self._call(what.part(one, i))
         elif kind == "chord":
-            self._call_chord(sig, before, job, origin, path, rest)
+            self._call_chord(what)
         else:
-            log.error("job %s is followed by a %s, which goes on nowhere: duly does not send one on", job.id, kind)
+            log.error(
+                "job %s is followed by a %s, which goes on nowhere: duly does not send one on", what.job.id, kind
+            )
 
-    def _call_chord(
-        self,
-        sig: Sig,
-        before: Sequence[msgspec.Raw],
-        job: JobView,
-        origin: Origin,
-        path: tuple[object, ...],
-        rest: Sequence[Sig],
-    ) -> None:
-        parts = sig["kwargs"]
+    def _call_chord(self, what: _Next) -> None:
+        parts, rest = what.sig["kwargs"], what.rest
         header = parts["header"]
         members = header["kwargs"]["tasks"] if isinstance(header, Mapping) else header
         body = {**parts["body"], "options": {**(parts["body"].get("options") or {})}}
         if rest:
             body["options"]["chain"] = [*rest, *(body["options"].get("chain") or [])]
         if self._chords is None or any(one.get("subtask_type") is not None for one in members):
-            log.error("job %s is followed by a chord that duly cannot send on: %r", job.id, sig.get("task"))
+            log.error("job %s is followed by a chord that duly cannot send on: %r", what.job.id, what.sig.get("task"))
             return
-        group = deterministic(job.id, *path, "group")
+        group = deterministic(what.job.id, *what.path, "group")
         self._chords.begin(group, len(members))
         for i, one in enumerate(members):
             more = {"chord": body, "group_id": group, "group_index": i}
-            member = {**one, "options": {**(one.get("options") or {}), **more}}
-            self._call(member, before, job, origin, (*path, i))
+            self._call(what.part({**one, "options": {**(one.get("options") or {}), **more}}, i))
 
-    def _message(
-        self,
-        sig: Sig,
-        options: Mapping[str, Any],
-        before: Sequence[msgspec.Raw],
-        job: JobView,
-        origin: Origin,
-        path: tuple[object, ...],
-        chain: Sequence[Sig],
-    ) -> Message:
-        args = [*(() if sig.get("immutable") else before), *(sig.get("args") or ())]
+    def _message(self, what: _Next) -> Message:
+        sig, options, origin, job = what.sig, what.options, what.origin, what.job
+        args = [*(() if sig.get("immutable") else what.before), *(sig.get("args") or ())]
         embed = Embed(
             callbacks=options.get("link") or None,
             errbacks=options.get("link_error") or None,
-            chain=[dict(one) for one in chain] or None,
+            chain=[dict(one) for one in what.rest] or None,
             chord=options.get("chord"),
         )
         now = self._store.now()
         countdown = options.get("countdown")
         due = _instant(options.get("eta"), now) if countdown is None else _instant(countdown, now)
         return Message(
-            id=_id(sig, job.id, *path),
+            id=_id(sig, job.id, *what.path),
             task=sig["task"],
             args=_encode([args, sig.get("kwargs") or {}]),
             embed=embed,

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from duly.gateway.envelope import Envelope
-from duly.gateway.publishing import BrokerAway, NoQueue, open_publisher, rabbit_errors, rabbit_parameters
+from duly.gateway.publishing import BrokerAway, Lists, NoQueue, open_publisher, rabbit_errors, rabbit_parameters
 
 if TYPE_CHECKING:
     from duly.app import Duly
+
+
+def lists_of(app: Duly) -> Lists:
+    """How the app's broker names its lists, if it is Redis. Raises ConfigError."""
+    return Lists.of(app.conf.broker_transport_options)
 
 
 class Outlet:
@@ -17,7 +22,7 @@ class Outlet:
     def __init__(self, app: Duly) -> None:
         """Raises ConfigError."""
         self._app = app
-        self._publishers = [open_publisher(url) for url in app.brokers]
+        self._publishers = [open_publisher(url, lists_of(app)) for url in app.brokers]
         self._at = 0  # which one answers, as far as is known
 
     def put(self, queue: str, envelope: Envelope) -> None:

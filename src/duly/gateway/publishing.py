@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
+from duly.config import broker_kind
 from duly.errors import ConfigError, DulyError
 from duly.gateway.envelope import Envelope, to_redis
 from duly.passwords import hidden
@@ -24,7 +25,37 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it tells in forty l
 
 HEARTBEAT = 20  # seconds; the broker cuts off who is silent for two of them
 _PATIENCE = 10.0  # seconds to wait for an answer
-SEPARATOR, STEPS = "\x06\x16", (0, 3, 6, 9)  # kombu's: a list for each step of priorities on Redis
+
+
+class Lists(msgspec.Struct, frozen=True):
+    """How a fleet names its lists on Redis: each queue has one for each step of priorities. These are kombu's own."""
+
+    prefix: str = ""
+    separator: str = "\x06\x16"
+    steps: tuple[int, ...] = (0, 3, 6, 9)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Lists:
+        """As Celery's ``broker_transport_options`` say. Raises ConfigError."""
+        names = {"global_keyprefix": "prefix", "sep": "separator", "priority_steps": "steps"}
+        try:
+            return msgspec.convert({names[key]: value for key, value in options.items() if key in names}, cls)
+        except msgspec.ValidationError as exc:
+            raise ConfigError(f"broker_transport_options {dict(options)}: {exc}") from None
+
+    @property
+    def endings(self) -> list[str]:
+        """What follows a queue's name in those of its lists, the first to be taken from first."""
+        return [f"{self.separator}{step}" if step else "" for step in self.steps]
+
+    def ending(self, envelope: Envelope) -> str:
+        """That of the message's priority: the last step that is not above it."""
+        priority = int(envelope.properties.get("priority") or 0)
+        step = max((step for step in self.steps if step <= priority), default=0)
+        return f"{self.separator}{step}" if step else ""
+
+
+KOMBU = Lists()
 
 
 class BrokerAway(DulyError):
@@ -49,20 +80,10 @@ class Publisher(Protocol):
     def close(self) -> None: ...
 
 
-def open_publisher(url: str) -> Publisher:
+def open_publisher(url: str, lists: Lists) -> Publisher:
     """Connects with the first put. Raises ConfigError for a broker that is not known."""
     with needed(url):
-        return RabbitPublisher(url) if is_rabbit(url) else RedisPublisher(url)
-
-
-def is_rabbit(url: str) -> bool:
-    """Whether it is a broker of RabbitMQ and not one of Redis. Raises ConfigError if it is neither."""
-    scheme = urlsplit(url).scheme
-    if scheme not in ("amqp", "amqps", "pyamqp", "redis", "rediss"):
-        raise ConfigError(
-            f"broker {hidden(url)!r}: a broker is amqp://user:password@host:5672// (RabbitMQ) or redis://host:6379/0"
-        )
-    return "amqp" in scheme
+        return RabbitPublisher(url) if broker_kind(url) == "rabbitmq" else RedisPublisher(url, lists)
 
 
 @contextlib.contextmanager
@@ -128,7 +149,8 @@ def rabbit_parameters(url: str) -> Any:
     place = parts.netloc
     if parts.username is not None and parts.password is None:
         place = place.replace("@", ":guest@", 1)
-    query = {"heartbeat": str(HEARTBEAT), "socket_timeout": str(_PATIENCE), **dict(parse_qsl(parts.query))}
+    usual = {"heartbeat": HEARTBEAT, "socket_timeout": _PATIENCE, "blocked_connection_timeout": _PATIENCE}
+    query = {**usual, **dict(parse_qsl(parts.query))}
     try:
         parameters = pika.URLParameters(urlunsplit((scheme, place, path, urlencode(query), "")))
     except Exception as exc:  # whatever it makes of a text
@@ -165,6 +187,10 @@ def rabbit_errors() -> Iterator[None]:
 
 def rabbit_said(exc: BaseException) -> str:
     """In words: those of many of pika's errors are in what they were made of."""
+    from pika.exceptions import ConnectionBlockedTimeout
+
+    if isinstance(exc, ConnectionBlockedTimeout):
+        return "the broker takes no messages: it is low on memory or disk (rabbitmqctl status says which)"
     cause: BaseException | None = exc
     while cause is not None:
         innermost, cause = cause, _made_of(cause)
@@ -181,14 +207,14 @@ def _made_of(exc: BaseException) -> BaseException | None:
 class RedisPublisher:
     """Celery's lists: one for each step of priorities."""
 
-    def __init__(self, url: str, prefix: str = "") -> None:
-        """``prefix``: Celery's ``global_keyprefix``."""
+    def __init__(self, url: str, lists: Lists) -> None:
         self._client = redis_client(url)
-        self._prefix = prefix
+        self._lists = lists
 
     def put(self, queue: str, envelope: Envelope) -> None:
         with redis_errors():
-            self._client.lpush(redis_list(self._prefix + queue, envelope), to_redis(on_redis(queue, envelope)))
+            name = self._lists.prefix + queue + self._lists.ending(envelope)
+            self._client.lpush(name, to_redis(on_redis(queue, envelope)))
 
     def tend(self) -> None:
         """Redis wants nothing while nothing is put."""
@@ -221,13 +247,6 @@ def redis_errors() -> Iterator[None]:
         yield
     except (RedisError, OSError) as exc:
         raise BrokerAway(f"{type(exc).__name__}: {exc}") from exc
-
-
-def redis_list(queue: str, envelope: Envelope) -> str:
-    """The list of the queue that is for the message's priority: the last step that is not above it."""
-    priority = int(envelope.properties.get("priority") or 0)
-    step = max((step for step in STEPS if step <= priority), default=0)
-    return f"{queue}{SEPARATOR}{step}" if step else queue
 
 
 def on_redis(queue: str, envelope: Envelope) -> Envelope:

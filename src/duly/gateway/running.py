@@ -9,28 +9,25 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
 from duly import store as stores
 from duly.app import Duly
-from duly.config import did_you_mean
+from duly.config import broker_kind
 from duly.errors import ConfigError
 from duly.gateway.adopting import Adopter
 from duly.gateway.answers import Answers
 from duly.gateway.backends import Backend, open_backend
 from duly.gateway.bus import open_bus
-from duly.gateway.doors import Door, Taking
+from duly.gateway.doors import OR_ELSE, Door, Taking
 from duly.gateway.following import Here
 from duly.gateway.monitoring import Monitoring
 from duly.gateway.onward import Onward
-from duly.gateway.outlet import Outlet
+from duly.gateway.outlet import Outlet, lists_of
+from duly.keepsake import INBOX
 from duly.passwords import hidden
 from duly.store import Store
 
 log = logging.getLogger("duly.gateway")
-
-AMQP = ("amqp", "amqps", "pyamqp")
-REDIS = ("redis", "rediss")
 
 
 def door_of(app: Duly, queues: Sequence[str]) -> Door:
@@ -38,18 +35,10 @@ def door_of(app: Duly, queues: Sequence[str]) -> Door:
     urls = app.brokers
     if not urls:
         raise ConfigError(f'app {app.name} has no broker: Duly({app.name!r}, broker="amqp://guest@localhost//")')
-    kinds = {urlsplit(url).scheme for url in urls}
-    for kind in kinds - {*AMQP, *REDIS}:
-        known = (*AMQP, *REDIS)
-        raise ConfigError(
-            f"broker {hidden(urls[0])!r}: there is no door to {kind or 'that'}; known are {', '.join(known)}"
-            f"{did_you_mean(kind, known)}"
-        )
-    if kinds <= set(AMQP):
-        return _amqp(app, urls, queues)
-    if kinds <= set(REDIS):
-        return _redis(app, urls, queues)
-    raise ConfigError("broker_url: RabbitMQ and Redis cannot stand in for each other; name one of them")
+    kinds = {broker_kind(url) for url in urls}
+    if len(kinds) > 1:
+        raise ConfigError("broker_url: RabbitMQ and Redis cannot stand in for each other; name one of them")
+    return _amqp(app, urls, queues) if kinds == {"rabbitmq"} else _redis(app, urls, queues)
 
 
 class Gateways:
@@ -64,6 +53,7 @@ class Gateways:
     def __init__(self, app: Duly, queues: Sequence[str], node: str | None = None) -> None:
         """``node``: "name@host" of the worker that it belongs to. Raises ConfigError."""
         door = door_of(app, queues)
+        _refuse_relays(app, queues)
         self._app = app
         self.name = door.name
         self._stop, self._quiet = threading.Event(), threading.Event()  # for all loops; for the one that takes
@@ -113,12 +103,24 @@ class Gateways:
             )  # fmt: skip
 
 
+def _refuse_relays(app: Duly, queues: Sequence[str]) -> None:
+    """What a relay puts has ids that its store has already. Raises ConfigError."""
+    now = app.store.now()
+    relays = [one for one in app.store.workers() if one.pool == "relay" and one.expires > now]
+    for queue in queues:
+        fed = [one for one in relays if queue + INBOX in one.queues or queue in one.queues]
+        if fed:
+            raise ConfigError(
+                f"queue {queue!r}: the relay {fed[0].name}@{fed[0].host} of the same store serves it. {OR_ELSE}"
+            )
+
+
 def _backend(app: Duly) -> Backend | None:
     """Where answers are written; None if nobody reads them, or only where duly does not write."""
     if app.conf.result_backend is None:
         return None
     try:
-        return open_backend(app.conf.result_backend, app.brokers, app.conf.result_expires)
+        return open_backend(app.conf.result_backend, app.brokers, app.conf.result_expires, lists_of(app))
     except ConfigError as exc:
         log.error("Celery's clients get no answers: %s", exc)
         return None
@@ -148,7 +150,7 @@ def _redis(app: Duly, urls: Sequence[str], queues: Sequence[str]) -> Door:
         if exc.name != "redis":
             raise
         raise ConfigError(_missing(urls[0], "redis")) from None
-    return RedisDoor(urls, queues, app.store_url, app.conf.broker_transport_options)
+    return RedisDoor(urls, queues, app.store_url, lists_of(app))
 
 
 def _missing(url: str, extra: str) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from duly.config import urls_of
+from duly.config import broker_kind, urls_of
 from duly.errors import ConfigError
-from duly.gateway.publishing import is_rabbit, rabbit_errors, rabbit_parameters, redis_client, redis_errors
+from duly.gateway.publishing import rabbit_errors, rabbit_parameters, redis_client, redis_errors
 from duly.passwords import hidden
 
 REPLIES = ".replies"
@@ -50,7 +50,7 @@ def open_answers(url: str, broker: str) -> Answers:
     if scheme in ("redis", "rediss"):
         return RedisAnswers(url)
     if scheme == "rpc":
-        if not is_rabbit(broker):
+        if broker_kind(urls_of(broker)[0]) != "rabbitmq":
             raise ConfigError(
                 "results over rpc:// need a broker of RabbitMQ; the fleet's are elsewhere: redis://host/0"
             )

@@ -21,8 +21,9 @@ import msgspec
 
 from duly import store as stores
 from duly.clock import MICROS, SYSTEM, Clock
+from duly.config import broker_kind, urls_of
 from duly.errors import StoreError
-from duly.gateway.publishing import is_rabbit, needed
+from duly.gateway.publishing import KOMBU, Lists, needed
 from duly.job import Filter, WorkerInfo
 from duly.relay.answers import open_answers
 from duly.relay.broker import Intake, Putter
@@ -51,6 +52,7 @@ class RelayOptions(msgspec.Struct, frozen=True, kw_only=True):
     targets: Mapping[str, str]  # the queue that each inbox is for
     results: str | None = None  # URL; where Celery's workers put them
     name: str = "relay"
+    lists: Lists = KOMBU  # of a broker on Redis
     near: float = NEAR  # seconds
 
 
@@ -63,7 +65,7 @@ class Relay:
         self._clock = clock
         self._store = self._open()
         self._inboxes = tuple(options.targets)
-        self._intake, self._putter = at_broker(options.broker, self._inboxes)
+        self._intake, self._putter = at_broker(options.broker, self._inboxes, options.lists)
         self._answers = open_answers(options.results, options.broker) if options.results else None
         self._heartbeat = Heartbeat(self._open(), LEASE, clock, lambda: None)
         terms = Terms(lease=LEASE, max_lost=_NEVER_GIVE_UP, keep=None, keep_failed=None)
@@ -177,13 +179,13 @@ class Relay:
         return self._clock.now() - int(seconds * MICROS)
 
 
-def at_broker(url: str, inboxes: Collection[str]) -> tuple[Intake, Putter]:
+def at_broker(url: str, inboxes: Collection[str], lists: Lists) -> tuple[Intake, Putter]:
     """The two halves of a broker. Raises ConfigError for one that is not known."""
     with needed(url):
-        if is_rabbit(url):
+        if broker_kind(urls_of(url)[0]) == "rabbitmq":
             from duly.relay import rabbitmq
 
             return rabbitmq.RabbitIntake(url, inboxes), rabbitmq.RabbitPutter(url, inboxes)
         from duly.relay import redis
 
-        return redis.RedisIntake(url, inboxes), redis.RedisPutter(url, inboxes)
+        return redis.RedisIntake(url, inboxes, lists), redis.RedisPutter(url, inboxes, lists)

@@ -11,6 +11,8 @@ key                             what it is
 ``duly:relay:put:JOB``          the number of the attempt that put the job's message, for a day
 ==============================  ========================================================================
 
+All names have Celery's ``global_keyprefix`` before them, if it has one.
+
 Taking moves messages to a list of ours; passing one on moves it from there, if it is there still. Who is silent for
 ``_SILENT`` seconds is taken for dead, and another relay takes over its list; if it was not dead, what it does then
 finds nothing. A message that is put leaves the number of its attempt: an attempt after a lost one, one that does not
@@ -26,7 +28,7 @@ from collections.abc import Collection, Mapping, Sequence
 from duly.errors import DecodeError
 from duly.gateway.adopting import redis_priority
 from duly.gateway.envelope import Envelope, from_redis, to_redis
-from duly.gateway.publishing import SEPARATOR, STEPS, on_redis, redis_client, redis_errors, redis_list
+from duly.gateway.publishing import KOMBU, Lists, on_redis, redis_client, redis_errors
 from duly.relay.broker import Put, Raw, Taken
 
 _BATCH = 200  # messages
@@ -34,7 +36,6 @@ _SILENT = 5  # seconds
 _MARKED = 86_400  # seconds that a put is remembered
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds between two looks while there is nothing
 _NAMES = "duly:relay:"
-_ENDINGS = [f"{SEPARATOR}{step}" if step else "" for step in STEPS]
 
 _TAKE = """
 -- KEYS: our list, the zset, the inboxes' lists in the order to take from. ARGV: our id, the beginning of the names of
@@ -89,6 +90,9 @@ end
 class RedisForm:
     """An item of a list."""
 
+    def __init__(self, lists: Lists = KOMBU) -> None:
+        self._lists = lists
+
     def envelope(self, raw: Raw) -> Envelope:
         try:
             return from_redis(raw.body)
@@ -96,19 +100,20 @@ class RedisForm:
             return Envelope(body=raw.body, content_type="not a message of kombu's")
 
     def changed(self, raw: Raw, envelope: Envelope) -> Raw:
-        return Raw(body=to_redis(envelope), step=_step_of(envelope))
+        return Raw(body=to_redis(envelope), step=self._lists.ending(envelope))
 
     def new(self, envelope: Envelope, queue: str) -> Raw:
-        return Raw(body=to_redis(on_redis(queue, envelope)), step=_step_of(envelope))
+        return Raw(body=to_redis(on_redis(queue, envelope)), step=self._lists.ending(envelope))
 
     def priority(self, number: int) -> int:
         return redis_priority(number)
 
 
 class _Client:
-    def __init__(self, url: str, inboxes: Collection[str]) -> None:
+    def __init__(self, url: str, inboxes: Collection[str], lists: Lists = KOMBU) -> None:
         """Raises ConfigError."""
-        self.form = RedisForm()
+        self.form = RedisForm(lists)
+        self._lists = lists
         self._client = redis_client(url)
         self._inboxes = tuple(inboxes)
 
@@ -124,8 +129,8 @@ class _Client:
 
 
 class RedisIntake(_Client):
-    def __init__(self, url: str, inboxes: Collection[str]) -> None:
-        super().__init__(url, inboxes)
+    def __init__(self, url: str, inboxes: Collection[str], lists: Lists = KOMBU) -> None:
+        super().__init__(url, inboxes, lists)
         self._id = secrets.token_hex(8)
         self._take = self._client.register_script(_TAKE)
         self._finish = self._client.register_script(_FINISH)
@@ -143,26 +148,28 @@ class RedisIntake(_Client):
         for inbox in self._inboxes:
             own = self._own(inbox)
             ends = [(one.tag, own) for one in kept if one.inbox == inbox]
-            ends += [(one.tag, queue + one.raw.step) for one, queue in forward if one.inbox == inbox]
+            prefix = self._lists.prefix
+            ends += [(one.tag, prefix + queue + one.raw.step) for one, queue in forward if one.inbox == inbox]
             if ends:
                 with redis_errors():
                     self._finish(keys=[own, *(target for _, target in ends)], args=[item for item, _ in ends])
         return []
 
     def _take_from(self, inbox: str) -> list[Taken]:
-        lists = [f"{inbox}{step}" for step in _ENDINGS]
-        keys = [self._own(inbox), f"{_NAMES}alive:{inbox}", *lists]
+        begin = self._lists.prefix + inbox
+        lists = [begin + ending for ending in self._lists.endings]
+        keys = [self._own(inbox), f"{self._lists.prefix}{_NAMES}alive:{inbox}", *lists]
         with redis_errors():
             again, found = self._take(keys=keys, args=[self._id, self._own(inbox, ""), _BATCH, _SILENT])
-        return [_taken(inbox, item, bool(again)) for item in found]
+        return [_taken(inbox, begin, item, bool(again)) for item in found]
 
     def _own(self, inbox: str, id: str | None = None) -> str:
-        return f"{_NAMES}taken:{inbox}:{self._id if id is None else id}"
+        return f"{self._lists.prefix}{_NAMES}taken:{inbox}:{self._id if id is None else id}"
 
 
 class RedisPutter(_Client):
-    def __init__(self, url: str, inboxes: Collection[str]) -> None:
-        super().__init__(url, inboxes)
+    def __init__(self, url: str, inboxes: Collection[str], lists: Lists = KOMBU) -> None:
+        super().__init__(url, inboxes, lists)
         self._put = self._client.register_script(_PUT)
 
     def claim(self) -> Sequence[str]:
@@ -176,7 +183,7 @@ class RedisPutter(_Client):
         keys: list[str] = []
         words: list[bytes | int] = [_MARKED]
         for one in messages:
-            keys += [f"{_NAMES}put:{one.id}", target + one.raw.step]
+            keys += [f"{self._lists.prefix}{_NAMES}put:{one.id}", self._lists.prefix + target + one.raw.step]
             words += [one.attempt, one.lost, one.raw.body]
         with redis_errors():
             self._put(keys=keys, args=words)
@@ -190,10 +197,7 @@ class RedisPutter(_Client):
             self._client.ping()
 
 
-def _step_of(envelope: Envelope) -> str:
-    return redis_list("", envelope)
-
-
-def _taken(inbox: str, item: bytes, again: bool) -> Taken:
+def _taken(inbox: str, begin: str, item: bytes, again: bool) -> Taken:
+    """``begin``: of the names of the inbox's lists."""
     key, _, body = item.partition(b"\n")
-    return Taken(inbox, Raw(body=body, step=key.decode().removeprefix(inbox)), item, again)
+    return Taken(inbox, Raw(body=body, step=key.decode().removeprefix(begin)), item, again)

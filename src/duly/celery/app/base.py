@@ -160,8 +160,9 @@ class Celery(Duly):
 
     @property
     def brokers(self) -> tuple[str, ...]:
-        """As Celery does, it looks for one in the environment too."""
-        return super().brokers or urls_of(os.environ.get("CELERY_BROKER_URL"))
+        """As Celery does, it looks for one in the environment too. One that there is no door to (``sqs://``) is kept
+        like the others, so that a program written for it runs."""
+        return urls_of(self.conf.broker_url) or urls_of(os.environ.get("CELERY_BROKER_URL"))
 
     def send_task(
         self,
