@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.servers.postgres import PostgresServer, place
 from tests.servers.rabbitmq import RabbitServer
 from tests.servers.redis import RedisServer
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("duly", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("duly")
 
 KINDS = ("sqlite", "postgres", "redis")
 
