@@ -39,6 +39,7 @@ from duly.store.contract import Order, Store
 from duly.sync import Appointment, SyncReport, sync
 from duly.task import AsyncTask, Task
 from duly.task_options import TaskOptions
+from duly.tracing import Tracer
 from duly.waiting import Watcher
 from duly.why import why
 
@@ -124,7 +125,8 @@ class Duly(Finalizable, Configurable):
         self._warned: set[str] = set()  # names of tasks that send_task has warned of
         self._lock = threading.RLock()  # a signal handler may call while the store is being opened
         self._store: Store | None = None
-        self.client = Client(lambda: self.store)
+        self.tracer: Tracer | None = None  # who follows its jobs (duly.contrib.otel)
+        self.client = Client(lambda: self.store, lambda: self.tracer)
         self._elsewhere = Elsewhere()
         self.watcher = Watcher(lambda: self.store, self.results, clock)
         shared.announce(self, self._as_current)

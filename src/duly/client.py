@@ -31,6 +31,7 @@ from duly.forks import living
 from duly.job import Enqueued, Gate, Job
 from duly.signals import PUBLISHING
 from duly.store.contract import Store
+from duly.tracing import Tracer
 
 BULK = 1_000
 """Jobs in one transaction of a bulk; and the most that a group holds."""
@@ -83,8 +84,9 @@ class _AsyncTicket(_Ticket):
 class Client:
     """Writes an app's jobs into its store; for any number of threads and event loops."""
 
-    def __init__(self, store: Callable[[], Store]) -> None:
+    def __init__(self, store: Callable[[], Store], tracer: Callable[[], Tracer | None] = lambda: None) -> None:
         self._store = store
+        self._tracer = tracer
         self._reset()
         _clients.add(self)
 
@@ -97,12 +99,18 @@ class Client:
 
     def enqueue(self, job: Job) -> Enqueued:
         """Store one job. Raises StoreError and DuplicateKey."""
-        if PUBLISHING.live:
-            job = publishing.before(job)
+        job = self._announced(job)
         answer = self._enqueue(job)
         if PUBLISHING.live:
             publishing.after(job)
         return answer
+
+    def _announced(self, job: Job) -> Job:
+        """The job with what those who follow and listen have added to its headers."""
+        tracer = self._tracer()
+        if tracer is not None:
+            job = tracer.call(job)
+        return publishing.before(job) if PUBLISHING.live else job
 
     def _enqueue(self, job: Job) -> Enqueued:
         thread = threading.get_ident()
@@ -167,8 +175,7 @@ class Client:
     def enqueue_bulk(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Store many jobs, BULK at a time. DuplicateKey leaves those of earlier transactions stored."""
         store = self._store()
-        if PUBLISHING.live:
-            jobs = [publishing.before(job) for job in jobs]
+        jobs = [self._announced(job) for job in jobs]
         answers: list[Enqueued] = []
         for start in range(0, len(jobs), BULK):
             answers += store.enqueue(jobs[start : start + BULK])
@@ -179,8 +186,7 @@ class Client:
 
     def enqueue_canvas(self, jobs: Sequence[Job], gates: Sequence[Gate]) -> None:
         """Store a canvas: all of it in one transaction."""
-        if PUBLISHING.live:
-            jobs = [publishing.before(job) for job in jobs]
+        jobs = [self._announced(job) for job in jobs]
         self._store().enqueue(jobs, gates)
         if PUBLISHING.live:
             for job in jobs:
@@ -188,8 +194,7 @@ class Client:
 
     async def aenqueue(self, job: Job) -> Enqueued:
         """:meth:`enqueue` for coroutines; the event loop is never blocked."""
-        if PUBLISHING.live:
-            job = publishing.before(job)
+        job = self._announced(job)
         ticket = _AsyncTicket(job, asyncio.get_running_loop())
         with self._lock:
             if self._inbox is None:

@@ -15,7 +15,7 @@ from duly import hooks, signals
 from duly.codec import encode_value
 from duly.errors import Ignore, Reject
 from duly.failure import encode_error
-from duly.job import Flag, Job, Lease, Result, State
+from duly.job import Flag, Job, Kind, Lease, Result, State
 from duly.request import Request, current
 from duly.result import EagerResult
 from duly.signing import Replaced
@@ -42,6 +42,8 @@ def run(
     while True:
         args, kwargs = task.codec.decode_args(job.args) if given is None else given
         token = current.set(request)
+        request.mark = None if task.app.tracer is None else task.app.tracer.begin(request)
+        kind, raised = Kind.SUCCEEDED, None
         try:
             if watched:
                 hooks.begin(task, request, args, kwargs)
@@ -51,14 +53,17 @@ def run(
                 hooks.succeeded(task, request, args, kwargs, value)
             return _ended(task, request, State.SUCCEEDED, result=data)
         except Replaced as exc:
+            kind = Kind.REPLACED
             return _replaced(task, request, exc.sig, throw)
         except Ignore as exc:
+            kind = Kind.FAILED if isinstance(exc, Reject) else Kind.CANCELLED
             if watched:
                 hooks.ignored(task, request, args, kwargs, exc)
             state = State.FAILED if isinstance(exc, Reject) else State.CANCELLED
             return _ended(task, request, state, error=encode_error(exc))
         except Exception as exc:
             again = task.retry_for(exc, request)
+            kind, raised = (Kind.FAILED, exc) if again is None else (Kind.RETRY, again.cause)
             if watched:
                 end = hooks.failed if again is None else hooks.retried
                 end(task, request, args, kwargs, exc if again is None else again.cause or again)
@@ -68,6 +73,8 @@ def run(
                 return _ended(task, request, State.FAILED, error=encode_error(exc))
         finally:
             current.reset(token)
+            if request.mark is not None:
+                request.mark.end(kind, raised)
         request = _again(request)
 
 

@@ -22,6 +22,7 @@ from duly.errors import StaleLease
 from duly.job import Flag, Lease, Options, Place, Progress
 from duly.stamping import stamps_of
 from duly.store.contract import Store
+from duly.tracing import Mark
 
 if TYPE_CHECKING:
     from duly.task import Task
@@ -59,6 +60,7 @@ class Request:
         self.store = store
         self.progress: bytes | None = None  # JSON of the latest Progress; the executor puts it in the Outcome
         self.told_state: str | None = None  # by update_state
+        self.mark: Mark | None = None  # who is told of the attempt's end
         self.over = False  # the attempt has ended; what it left running may go on using this
         self.rng: retry.Rng = random
         self.of_task = task

@@ -225,6 +225,9 @@ class Attempts:
                 feed = None if options.place is None else options.place.feed
             self._board.start(slot, lease, now, deadline, policy)
             current.set(request)
+            tracer = self._app.tracer
+            if tracer is not None:
+                request.mark = tracer.begin(request)
             if feed is None:
                 args, kwargs = recipe.decode(lease.args)
             else:
@@ -266,6 +269,8 @@ class Attempts:
         if begun.watched:
             hooks.succeeded(begun.recipe.task, request, begun.args, begun.kwargs, value)
         request.over = True
+        if request.mark is not None:
+            request.mark.end(_SUCCEEDED, None)
         finished = self._instant() + self.offset
         if self._detailed:
             log.debug("job %s (%s) succeeded in %.3f s", lease.id, lease.task, (finished - begun.started) / MICROS)
@@ -390,6 +395,8 @@ class Attempts:
             self.rest()  # it did not begin; the job before it in the batch is not the one that says so
         else:
             request.over = True
+            if request.mark is not None:
+                request.mark.end(kind, exc)
             progress, tail = request.progress, self._log.take(request)
         outcome = Outcome(lease, kind, started, self._now(), None, error, due, progress, tail, then)
         if kind not in (Kind.POSTPONED, Kind.REPLACED):  # the one has its own line, the first time; the other is well
