@@ -1,8 +1,8 @@
 """What OpenTelemetry costs a call and an attempt: microseconds of CPU, with it and without, in turns.
 
 ``.venv/bin/python -m bench.traces`` (two minutes). The task only marks its start, so this is the worst case: the
-share of a task that does something is smaller. Each measurement has processes and an SQLite file of its own. Metrics cost a
-worker nothing in any of them: the histograms are written with each batch, scraped or not (``bench.dashboard``).
+share of a task that does something is smaller. Each measurement has processes and an SQLite file of its own. Metrics
+cost a worker nothing in any of them: the histograms are written with each batch, scraped or not.
 """
 
 from __future__ import annotations
