@@ -71,9 +71,10 @@ $(CELERY)/.stamp: pyproject.toml
 
 # The same with another release: make .celery-5.4/.stamp, and then, for a folder of tests,
 # DULY_CELERY_PYTHON=.celery-5.4/bin/python .venv/bin/python -m pytest tests/gateway
+# (kombu 5.7 imports packaging, which only newer releases of Celery bring.)
 .PRECIOUS: $(CELERY)-%/.stamp
 $(CELERY)-%/.stamp: pyproject.toml
-	$(call environment,$(CELERY)-$*,celery,'celery==$*.*')
+	$(call environment,$(CELERY)-$*,celery,'celery==$*.*' packaging)
 
 # An environment $(1) with duly, editable, the dependency group $(2), and what $(3) names, made or brought up to date.
 # (pip reads dependency groups since 25.1.)

@@ -365,6 +365,7 @@ def urls_of(value: str | None) -> tuple[str, ...]:
 def broker_kind(url: str) -> Literal["rabbitmq", "redis"]:
     """Which broker a URL is of. Raises ConfigError if there is no door to it."""
     parts, known = urlsplit(url), (*RABBITMQ, *REDIS)
+    rabbit = parts.scheme in RABBITMQ
     if parts.scheme not in known:
         raise ConfigError(
             f"broker {hidden(url)!r}: there is no door to {parts.scheme or 'that'}; known are {', '.join(known)}"
@@ -373,8 +374,9 @@ def broker_kind(url: str) -> Literal["rabbitmq", "redis"]:
     try:
         _ = parts.port
     except ValueError as exc:
-        raise ConfigError(f"broker {hidden(url)!r}: {exc}") from None
-    return "rabbitmq" if parts.scheme in RABBITMQ else "redis"
+        form = "amqp://user:password@host:port/vhost" if rabbit else "redis://:password@host:port/0"
+        raise ConfigError(f"broker {hidden(url)!r}: {exc}; expected {form}") from None
+    return "rabbitmq" if rabbit else "redis"
 
 
 def did_you_mean(name: str, names: Any) -> str:

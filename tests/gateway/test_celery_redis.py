@@ -14,6 +14,7 @@ from tests.servers.redis import RedisServer
 from duly import Duly
 from duly.gateway.celery_redis import RedisDoor
 from duly.gateway.envelope import Envelope, to_redis
+from duly.gateway.publishing import Lists
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def app(store_of: Callable[[str], str]) -> Iterator[Duly]:
 
 
 def door(app: Duly, broker: str, *queues: str, **options: object) -> RedisDoor:
-    return RedisDoor([broker], queues, app.store_url, options)
+    return RedisDoor([broker], queues, app.store_url, Lists.of(options))
 
 
 def item(id: str, priority: int = 0) -> bytes:
