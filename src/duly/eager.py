@@ -13,7 +13,7 @@ import msgspec
 
 from duly import hooks, signals
 from duly.codec import encode_value
-from duly.errors import Ignore, Reject
+from duly.errors import Ignore, Reject, Retry
 from duly.failure import encode_error
 from duly.job import Flag, Job, Kind, Lease, Result, State
 from duly.request import Request, current
@@ -40,7 +40,7 @@ def run(
     request = Request(task, _lease(job), None, task.app.clock)
     watched = hooks.overridden(task) or signals.TASKS.live
     while True:
-        args, kwargs = task.codec.decode_args(job.args) if given is None else given
+        args, kwargs = task.codec.decode_args(request.lease.args) if given is None else given
         token = current.set(request)
         request.mark = None if task.app.tracer is None else task.app.tracer.begin(request)
         kind, raised = Kind.SUCCEEDED, None
@@ -75,7 +75,9 @@ def run(
             current.reset(token)
             if request.mark is not None:
                 request.mark.end(kind, raised)
-        request = _again(request)
+        request = _again(request, again)
+        if again.arguments is not None:
+            given = None
 
 
 def _replaced(task: Task[..., R], request: Request, sig: Signature[Any], throw: bool | None) -> EagerResult[R]:
@@ -116,9 +118,10 @@ def _lease(job: Job) -> Lease:
     )  # fmt: skip
 
 
-def _again(request: Request) -> Request:
+def _again(request: Request, again: Retry) -> Request:
     old = request.lease
-    lease = msgspec.structs.replace(old, attempt=old.attempt + 1, retries=old.retries + 1)
+    args = old.args if again.arguments is None else again.arguments
+    lease = msgspec.structs.replace(old, args=args, attempt=old.attempt + 1, retries=old.retries + 1)
     return request.repeat(lease)
 
 

@@ -165,10 +165,12 @@ class TimeLimitExceeded(JobError):
 class Retry(DulyError):
     """Raised by ``self.retry()`` to leave the task; carries when the job is due again.
 
-    ``due`` is microseconds UTC; ``cause`` is the exception being handled, if any.
+    ``due`` is microseconds UTC; ``cause`` is the exception being handled, if any; ``arguments`` is JSON of those that
+    the next run gets, None if they stay.
     """
 
-    def __init__(self, due: int, cause: BaseException | None = None) -> None:
+    def __init__(self, due: int, cause: BaseException | None = None, arguments: bytes | None = None) -> None:
         super().__init__(f"retry due at {due} µs")
         self.due = due
         self.cause = cause
+        self.arguments = arguments

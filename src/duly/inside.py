@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
@@ -11,7 +11,7 @@ import msgspec
 
 from duly import retry
 from duly.call import due_of
-from duly.codec import encode_value
+from duly.codec import Codec, encode_value
 from duly.errors import RetriesExhausted, Retry
 from duly.job import Progress
 from duly.request import Request, current
@@ -30,6 +30,7 @@ class Inside:
     name: str
 
     if TYPE_CHECKING:
+        codec: Codec
 
         @property
         def retry_policy(self) -> retry.Policy: ...
@@ -48,6 +49,8 @@ class Inside:
     def retry(
         self,
         *,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         exc: BaseException | None = None,
         countdown: float | None = None,
         eta: datetime | None = None,
@@ -58,6 +61,8 @@ class Inside:
     def retry(
         self,
         *,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         exc: BaseException | None = None,
         countdown: float | None = None,
         eta: datetime | None = None,
@@ -67,16 +72,20 @@ class Inside:
     def retry(
         self,
         *,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         exc: BaseException | None = None,
         countdown: float | None = None,
         eta: datetime | None = None,
         max_retries: int | None = None,
         throw: bool = True,
     ) -> Retry:
-        """Leave the task and have it run again; after ``default_retry_delay`` unless told when.
+        """Leave the task and have it run again; after ``default_retry_delay`` unless told when. ``args``, ``kwargs``:
+        what it is called with from then on, where that changes.
 
         Raises Retry; with ``throw=False`` gives it, for the task to raise. When no retry is left:
-        raises ``exc``, else the exception being handled, else RetriesExhausted.
+        raises ``exc``, else the exception being handled, else RetriesExhausted. TypeError, and EncodeError, for
+        arguments that the task cannot be called with, or that come from the jobs before it in a canvas.
         """
         cause = exc or sys.exc_info()[1]
         request = current.get()
@@ -87,10 +96,28 @@ class Inside:
             raise self.exhausted(exc, cause, f"{self.name} asked for retry {request.retries + 1} of {most}")
         if countdown is None and eta is None:
             countdown = self.retry_policy.default_retry_delay
-        again = Retry(due_of(countdown, eta, request.now(), self.app.zone), cause)
+        arguments = self._other_arguments(request, args, kwargs)
+        again = Retry(due_of(countdown, eta, request.now(), self.app.zone), cause, arguments)
         if throw:
             raise again from cause
         return again
+
+    def _other_arguments(
+        self, request: Request, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+    ) -> bytes | None:
+        """The stored form of those given, with the job's own in the place of what is not; None if nothing is."""
+        if args is None and kwargs is None:
+            return None
+        if request.is_fed:
+            if list(args or request.args) == request.args and (kwargs or request.kwargs) == request.kwargs:
+                return None
+            raise TypeError(
+                f"{self.name}.retry(args=..., kwargs=...): the first arguments of this job are results of jobs "
+                "before it, which it gets anew each time; for others, self.replace(self.s(...))"
+            )
+        return self.codec.encode_args(
+            request.args if args is None else list(args), request.kwargs if kwargs is None else kwargs
+        )
 
     def exhausted(self, exc: BaseException | None, handled: BaseException | None, text: str) -> BaseException:
         """What ``retry`` raises when no retry is left; ``handled``: the exception being handled, ``exc`` if given."""

@@ -229,6 +229,7 @@ class Outcome(msgspec.Struct, frozen=True):
     progress: bytes | None = None  # JSON of Progress, the last one reported
     log: bytes | None = None  # the tail of what the attempt logged, UTF-8
     then: Then | None = None  # stored in the same transaction; of final kinds and REPLACED
+    args: bytes | None = None  # RETRY: what the next run is called with; None: the same
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

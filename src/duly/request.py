@@ -139,6 +139,11 @@ class Request:
         """The keyword arguments, decoded anew."""
         return self._arguments[1]
 
+    @property
+    def is_fed(self) -> bool:
+        """Whether its first arguments are results of jobs before it."""
+        return self.options.place is not None and self.options.place.feed is not None
+
     @cached_property
     def headers(self) -> Mapping[str, Any]:
         """The caller's ``headers``; empty when there were none."""

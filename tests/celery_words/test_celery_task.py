@@ -23,6 +23,28 @@ class Point:
     y: int
 
 
+def test_a_job_that_is_fed_keeps_what_it_is_fed(world: World, app: Celery) -> None:
+    @app.task
+    def one() -> int:
+        return 1
+
+    @app.task(bind=True, default_retry_delay=1)
+    def same(self: Task[..., Any], x: int, y: int = 0) -> list[int]:
+        if not self.request.retries:
+            self.retry(args=self.request.args, kwargs={**self.request.kwargs})
+        return [x, y]
+
+    @app.task(bind=True)
+    def other(self: Task[..., Any], x: int, y: int = 0) -> None:
+        self.retry(args=[x + 1])
+
+    keeps, changes = chain(one.s(), same.s(y=2)).apply_async(), chain(one.s(), other.s()).apply_async()
+    world.advance(5)
+    assert keeps.get() == [1, 2]
+    with pytest.raises(TypeError, match="results of jobs before it, which it gets anew"):
+        changes.get()
+
+
 def test_states_and_results(world: World, app: Celery) -> None:
     @app.task
     def add(x: int, y: int) -> int:
@@ -139,9 +161,15 @@ def test_retries(world: World, app: Celery) -> None:
     def with_exc(self: Task[..., Any]) -> None:
         self.retry(exc=KeyError("mine"))
 
+    @app.task(bind=True, default_retry_delay=1)
+    def other_args(self: Task[..., Any], x: int, y: int = 0) -> list[int]:
+        if self.request.retries < 2:
+            self.retry(args=[x + 1]) if self.request.retries else self.retry(kwargs={"y": 5})
+        return [x, y, self.request.retries]
+
     @app.task(bind=True)
-    def other_args(self: Task[..., Any], x: int) -> None:
-        self.retry(args=[x + 1])
+    def wrong_args(self: Task[..., Any], x: int) -> None:
+        self.retry(kwargs={"z": 1})
 
     @app.task(bind=True)
     def same_args(self: Task[..., Any], x: int) -> int:
@@ -149,13 +177,14 @@ def test_retries(world: World, app: Celery) -> None:
             return x
         raise self.retry(args=(x,), kwargs={}, countdown=1, throw=False)
 
-    jobs = [again.delay(), with_exc.delay(), other_args.delay(1), same_args.delay(1)]
+    jobs = [again.delay(), with_exc.delay(), other_args.delay(1), same_args.delay(1), wrong_args.delay(1)]
     world.advance(10)
     assert jobs[0].get() == "gave up on inner after 2"
     with pytest.raises(KeyError, match="mine"):
         jobs[1].get()
-    with pytest.raises(TypeError, match="a retry keeps its arguments"):
-        jobs[2].get()
+    assert jobs[2].get() == other_args.apply((1,)).get() == [2, 5, 2]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'z'"):
+        jobs[4].get()
     assert jobs[3].get() == 1
     with pytest.raises(RuntimeError, match="outside of a job"):
         again.retry()

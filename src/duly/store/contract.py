@@ -149,7 +149,8 @@ class Store(Protocol):
         nothing due is passed over. Within a queue jobs come by priority (9 first), then due, then age. A job found
         expired ends cancelled instead. Statistics are written in the same transaction. A worker whose lease was
         given away reserves nothing (and its outcomes are refused by their tokens). A RETRY of a job
-        that was asked to cancel ends cancelled, and so does a REPLACED.
+        that was asked to cancel ends cancelled, and so does a REPLACED. A job whose RETRY has ``args`` is called with
+        these from then on; its limit key stays.
 
         REPLACED: the row takes the task, arguments, queue, priority, due, expiry, headers, options, flags, limit key
         and ``after`` of the job of the same id in ``then``, and waits with retries and losses forgotten; id and

@@ -312,7 +312,8 @@ class Attempts:
         if isinstance(again, Retry):
             self._tell(begun, hooks.retried, again.cause or again)
             error = None if again.cause is None else encode_error(again.cause)
-            return self._end(lease, started, Kind.RETRY, error, request, again.due, again.cause)
+            outcome = self._end(lease, started, Kind.RETRY, error, request, again.due, again.cause)
+            return msgspec.structs.replace(outcome, args=again.arguments) if again.arguments else outcome
         self._tell(begun, hooks.failed, exc)
         expected = issubclass(type(exc), begun.recipe.throws)
         return self._end(lease, started, Kind.FAILED, encode_error(exc), request, exc=exc, expected=expected)

@@ -147,19 +147,18 @@ class Task(core.Task[P, R]):
     ) -> Retry:
         """Leave the task and have it run again. Raises Retry; ``exc`` or MaxRetriesExceededError when none is left.
 
-        The arguments and options of the job stay as they are: TypeError for others.
+        The options of the job stay as they are: TypeError for others.
         """
         request = current.get()
         if request is not None:
-            if (args is not None and list(args) != list(request.args)) or kwargs not in (None, request.kwargs):
-                raise TypeError(f"{self.name}.retry(args=..., kwargs=...): a retry keeps its arguments; for others, "
-                                "self.replace(self.s(...))")  # fmt: skip
             for name in ("queue", "priority", "headers", "expires", "time_limit", "soft_time_limit"):
                 if options.get(name) is not None:
                     raise TypeError(f"{self.name}.retry({name}=...): a retry keeps the options of its job")
         if isinstance(countdown, timedelta):
             countdown = countdown.total_seconds()
-        return super().retry(exc=exc, countdown=countdown, eta=eta, max_retries=max_retries, throw=throw)
+        return super().retry(
+            args=args, kwargs=kwargs, exc=exc, countdown=countdown, eta=eta, max_retries=max_retries, throw=throw
+        )
 
     def exhausted(self, exc: BaseException | None, handled: BaseException | None, text: str) -> BaseException:
         return exc or MaxRetriesExceededError(text)

@@ -107,7 +107,8 @@ class Exchanger:
 
     def _is_plain(self, outcomes: Sequence[Outcome], queues: Sequence[str]) -> bool:
         return not self._is_limited(queues) and not any(
-            o.kind in _NOT_PLAIN or o.then is not None or o.lease.flags & _MEMBER for o in outcomes
+            o.kind in _NOT_PLAIN or o.then is not None or o.args is not None or o.lease.flags & _MEMBER
+            for o in outcomes
         )
 
     def _is_limited(self, queues: Sequence[str]) -> bool:

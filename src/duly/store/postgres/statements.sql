@@ -63,6 +63,9 @@ UPDATE duly.jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CA
     due = ?, retries = retries + ?, error = ?, progress = coalesce(?, progress), started = NULL, log = NULL
 WHERE seq = ? AND token = ? AND state + 0 = 1
 
+-- :name again_with
+UPDATE duly.jobs SET args = ? WHERE seq = ?
+
 -- :name release
 UPDATE duly.jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
     attempt = attempt - 1, started = NULL, log = NULL

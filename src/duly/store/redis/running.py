@@ -90,6 +90,7 @@ def _described(outcomes: Sequence[Outcome], now: int) -> tuple[list[Any], list[A
             counted = (late_row, late, numbers.setdefault(run_key, len(numbers) + 1), run)
         described.append(
             (ref_of(lease.ref), token_of(lease), int(o.kind), o.started, o.finished, o.due, blob(o.result),
-             blob(o.error), blob(o.progress), blob(o.log), *counted, o.then and then_of(o.then, now))
+             blob(o.error), blob(o.progress), blob(o.log), *counted, o.then and then_of(o.then, now),
+             blob(o.args))
         )  # fmt: skip
     return list(numbers), described

@@ -216,6 +216,8 @@ def _give_back(db: Db, worker: int, slot: int, outcome: Outcome, now: int) -> bo
     values = (outcome.finished, outcome.due, counted, outcome.error, outcome.progress, lease.ref, lease.token)
     if db.run("again", values).rowcount == 0:
         return False
+    if outcome.args is not None:
+        db.run("again_with", (outcome.args, lease.ref))
     record(db, lease.ref, lease.attempt, outcome.kind, worker, slot, outcome.started, outcome.finished,
            outcome.error, outcome.log)  # fmt: skip
     return True

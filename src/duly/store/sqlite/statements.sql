@@ -263,6 +263,9 @@ UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE ca
     due = ?, retries = retries + ?, error = ?, progress = coalesce(?, progress), started = NULL, log = NULL
 WHERE seq = ? AND token = ? AND state = 1
 
+-- :name again_with
+UPDATE jobs SET args = ? WHERE seq = ?
+
 -- :name release
 UPDATE jobs SET state = CASE cancel WHEN 0 THEN 0 ELSE 4 END, finished = CASE cancel WHEN 0 THEN NULL ELSE ? END,
     attempt = attempt - 1, started = NULL, log = NULL

@@ -77,6 +77,20 @@ class Settling(Base):
         again = take(store, worker)
         assert (again.attempt, again.retries, again.lost, again.due) == (2, 1, 0, T0 + 9 * SECOND)
 
+    def test_a_retry_may_have_other_arguments(self, store: Store, worker: int) -> None:
+        """Of a job that was asked to cancel meanwhile nothing more is run; a stale lease changes nothing."""
+        id, cancelled = put(store, args=b"[[1],{}]"), put(store, args=b"[[1],{}]", queue="other")
+        first, other = take(store, worker), take(store, worker, queue="other")
+        store.cancel(Filter(ids=(cancelled,)))
+        assert settle(store, worker, first, Kind.RETRY, due=T0, args=b'[[2],{"a":3}]')
+        assert settle(store, worker, other, Kind.RETRY, due=T0, args=b"[[2],{}]")
+        assert not settle(store, worker, first, Kind.RETRY, due=T0, args=b"[[9],{}]")
+        again = take(store, worker)
+        assert (again.id, again.args, again.attempt, again.retries) == (id, b'[[2],{"a":3}]', 2, 1)
+        assert settle(store, worker, again, Kind.RETRY, due=T0)
+        assert take(store, worker).args == b'[[2],{"a":3}]'
+        assert view(store, cancelled).state == State.CANCELLED
+
     def test_released_is_as_if_never_reserved(self, store: Store, worker: int) -> None:
         id = put(store)
         before = view(store, id)

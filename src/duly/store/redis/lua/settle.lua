@@ -20,6 +20,7 @@ local function give_back(ref, s, o)
     record(ref, s.attempt, o[3], s.worker, s.slot, o[4], o[5], blob(o[8]), blob(o[10]))
     leave_seat(ref, s)
     body = with_head(body, {due = o[6]})
+    if o[16] then body = with_queue_and_args(body, nil, blob(o[16])) end
     set_body(ref, body)
     s.error, s.progress, s.log, s.started = blob(o[8]) or false, blob(o[9]) or s.progress, false, 0
     if o[3] == RETRY then s.retries = s.retries + 1 end
