@@ -1,12 +1,14 @@
 """The coordinator: exchanges with the store for a pool that runs many jobs at once.
 
 It reserves as many jobs as there are free slots, so each starts at once and none waits behind another; for a slot
-that is reserved for a queue, from that queue only. What
-ends while an exchange is under way is settled together by the next one.
+that is reserved for a queue, from that queue only. What ends while an exchange is under way is settled together by
+the next one; and between two exchanges passes as much time as the first of them took, if jobs run meanwhile: of many
+short jobs the exchanges would be most of the work.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -16,6 +18,9 @@ from duly.worker.board import Board
 from duly.worker.link import Go
 from duly.worker.process import drain
 from duly.worker.seat import Seat
+
+LONGEST_PAUSE = 0.005
+"""Seconds for which a job that has ended, and a slot that is free, wait at most for others to be exchanged with."""
 
 
 class Coordinator:
@@ -39,12 +44,14 @@ class Coordinator:
         self._left = go.max_tasks  # jobs until this executor leaves; None: no end
         self._ended: deque[tuple[int, Outcome]] = deque()  # slot and outcome, not settled
         self._stopping = False
+        self._pause_until = 0.0  # monotonic
 
     def run(self) -> None:
         """Until told to stop and the last job is settled."""
         while True:
             want, got = self._exchange()
             if self._ended:
+                self._gather()
                 continue
             if self._stopping and self._count_free() == self._slots:
                 return
@@ -52,6 +59,13 @@ class Coordinator:
                 self._seat.idle(self._open_queues())
             else:
                 self._seat.listener.wait(self._poll)  # a job that ends pokes, and so does stop
+            self._gather()
+
+    def _gather(self) -> None:
+        """Let others end, too, before the next exchange; not when nothing runs any more."""
+        pause = self._pause_until - time.monotonic()
+        if pause > 0 and self._count_free() + len(self._ended) < self._slots:
+            time.sleep(pause)
 
     def ended(self, slot: int, outcome: Outcome) -> None:
         self._ended.append((slot, outcome))
@@ -71,6 +85,7 @@ class Coordinator:
             self._free[self._homes[slot]].append(slot)
         outcomes = [outcome for _, outcome in ended]
         wanted = got = 0
+        begun = time.monotonic()
         for home, slots in self._free.items():
             want = self._want(len(slots))
             if not want and not outcomes:
@@ -81,6 +96,8 @@ class Coordinator:
                 outcomes = []
             self._begin(leases, slots)
             wanted, got = wanted + want, got + len(leases)
+        now = time.monotonic()
+        self._pause_until = now + min(now - begun, LONGEST_PAUSE)
         return wanted, got
 
     def _settled(self, ended: list[tuple[int, Outcome]]) -> None:

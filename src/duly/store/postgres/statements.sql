@@ -93,6 +93,11 @@ UPDATE duly.jobs SET log = ? WHERE seq = ? AND token = ? AND state + 0 = 1
 -- :name holds
 SELECT 1 FROM duly.jobs WHERE seq = ? AND token = ? AND state + 0 = 1 FOR SHARE
 
+-- :name record_effect
+INSERT INTO duly.effects (job, key, value)
+SELECT seq, ?::text, ?::bytea FROM duly.jobs WHERE seq = ? AND token = ? AND state + 0 = 1 FOR SHARE
+ON CONFLICT DO NOTHING
+
 -- :name get_effect
 SELECT value FROM duly.effects JOIN duly.jobs ON seq = job WHERE job = ? AND id = ? AND effects.key = ?
 

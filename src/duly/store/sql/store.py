@@ -180,18 +180,20 @@ class SqlStore(ABC):
         return self._db.write(lambda db: bool(db.run("set_log", values).rowcount == 1), durable=False)
 
     def load_effect(self, lease: Lease, key: str) -> bytes | None:
-        row = self._db.read(lambda db: db.run("get_effect", (lease.ref, lease.id, key)).fetchone())
+        row = self._db.peek(lambda db: db.run("get_effect", (lease.ref, lease.id, key)).fetchone())
         return None if row is None else bytes(row[0])
 
     def save_effect(self, lease: Lease, key: str, value: bytes) -> None:
         def record(db: Db) -> None:
+            if db.run("record_effect", (key, value, lease.ref, lease.token)).rowcount == 1:
+                return
             if not db.run("holds", (lease.ref, lease.token)).fetchone():
                 raise StaleLease(
                     f"job {lease.id}: attempt {lease.attempt} lost its lease; effect {key!r} not recorded"
                 )
-            db.run("put_effect", (lease.ref, key, value))
 
-        self._db.write(record)
+        self._db.write(record, durable=False)
+        self._db.sync()  # as an enqueue: outside of the lock, and shared
 
     # -- liveness --------------------------------------------------------------------------------
 

@@ -291,6 +291,10 @@ UPDATE jobs SET log = ? WHERE seq = ? AND token = ? AND state = 1
 -- :name holds
 SELECT 1 FROM jobs WHERE seq = ? AND token = ? AND state = 1
 
+-- :name record_effect
+INSERT INTO effects (job, key, value) SELECT seq, ?, ? FROM jobs WHERE seq = ? AND token = ? AND state = 1
+ON CONFLICT DO NOTHING
+
 -- :name get_effect
 SELECT value FROM effects JOIN jobs ON seq = job WHERE job = ? AND id = ? AND effects.key = ?
 
