@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -218,6 +220,20 @@ def test_plan_shows_reasons_and_changes_nothing(machine: Machine) -> None:
     assert "nothing says it" in machine.run("plan", "--all")
     assert not (machine.folder / "place" / "plan.json").exists()
     assert not (machine.folder / "place" / "known").exists()
+
+
+def test_a_door_can_be_tried_before_anything_is_stored(machine: Machine, site: Site) -> None:
+    """With the id that plan shows."""
+    site.phase["door"] = "waiting"
+    link = f"{site.url}/room/door?with=consent"
+    start = datetime.now(UTC) + timedelta(hours=5)
+    machine.calendar.write_text(
+        calendar(f"UID:a\nSUMMARY:A webinar\nORGANIZER:mailto:x@isc2.org\nDTSTART:{start:%Y%m%dT%H%M%SZ}\nURL:{link}")
+    )
+    id = re.findall(r"^[0-9a-f]{6}", machine.run("plan"), re.MULTILINE)[0]
+    assert "step there: accept cookies (click)" in machine.run("attend", id, "--dry-run")
+    assert "has no job yet; the next reading stores it: webinars up" in machine.run("attend", id, status=1)
+    assert not (machine.folder / "place" / "plan.json").exists()
 
 
 def test_a_dry_run_looks_and_clicks_nothing(machine: Machine, site: Site) -> None:

@@ -98,6 +98,7 @@ LOGGING = {  # what goes wrong behind a page is said on stderr
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
         "django.security.DisallowedHost": {"handlers": ["nowhere"], "propagate": False},  # who scans the internet
+        "waitress.queue": {"handlers": ["nowhere"], "propagate": False},  # a page that waits for another one
     },
 }
 DATABASES = {"default": _database(WATCH)}

@@ -84,8 +84,9 @@ def _listener(listen: str) -> socket.socket:
     try:
         return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
+        reason = str(error.strerror).partition(" (while ")[0]  # Python adds the address, which is said already
         raise SettingsError(
-            f"--listen {listen}: {error.strerror}; does it run already? Another one: --listen {host}:{int(port) + 1}"
+            f"--listen {listen}: {reason}; does it run already? Another one: --listen {host}:{int(port) + 1}"
         ) from None
 
 

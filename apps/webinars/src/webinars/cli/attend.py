@@ -7,7 +7,7 @@ import asyncio
 import click
 from rich.markup import escape
 
-from webinars import links
+from webinars import hourly, links
 from webinars.cli.root import Session, console, pass_session
 from webinars.errors import WebinarsError
 from webinars.instants import local, span
@@ -53,7 +53,9 @@ def attend(session: Session, event: str, dry_run: bool) -> None:
         for line in asyncio.run(rehearse(service, planned)):
             console.print(f"  {escape(line)}")
         return
-    verdict = service.app.move(planned.job, countdown=0)[0].verdict if planned.job else "unknown"
+    if not planned.job:
+        raise WebinarsError(f"{planned.event.title!r} has no job yet; the next reading stores it: webinars up")
+    verdict = service.app.move(planned.job, countdown=0)[0].verdict
     if verdict != "moved":
         raise WebinarsError(f"{planned.event.title!r} cannot be attended now: its job is {verdict}")
     console.print(f"Going to {escape(planned.event.title)} now.")
@@ -62,13 +64,24 @@ def attend(session: Session, event: str, dry_run: bool) -> None:
 
 
 def _planned(service: Service, text: str) -> Planned:
-    """The webinar ahead that a text names. Raises WebinarsError."""
-    ahead = [entry for entry in service.ledger.plan().values() if entry.wanted and entry.event.end > service.now()]
-    found = [entry for entry in ahead if entry.event.id.startswith(text)]
-    found = found or [entry for entry in ahead if text.lower() in entry.event.title.lower()]
+    """The webinar ahead that a text names, of those that are stored, else of the calendars. Raises WebinarsError."""
+    stored = [entry for entry in service.ledger.plan().values() if entry.wanted]
+    found = _fitting(service, stored, text) or _fitting(service, _in_calendars(service), text)
     if len(found) == 1:
         return found[0]
     if not found:
         raise WebinarsError(f"no webinar {text!r} is planned; see: webinars plan")
     titles = ", ".join(f"{entry.event.id[:6]} {entry.event.title}" for entry in found[:5])
     raise WebinarsError(f"{text!r} fits {len(found)} webinars: {titles}")
+
+
+def _fitting(service: Service, entries: list[Planned], text: str) -> list[Planned]:
+    """Those ahead whose id begins so, or else whose title has it."""
+    ahead = [entry for entry in entries if entry.event.end > service.now()]
+    found = [entry for entry in ahead if entry.event.id.startswith(text)]
+    return found or [entry for entry in ahead if text.lower() in entry.event.title.lower()]
+
+
+def _in_calendars(service: Service) -> list[Planned]:
+    """What "webinars plan" shows: before the first "up" nothing is stored."""
+    return [hourly.planned(line) for line in service.look()[0] if line.taken]

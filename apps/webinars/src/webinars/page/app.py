@@ -159,8 +159,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        reason = str(error.strerror).partition(" (while ")[0]  # Python adds the address, which is said already
         raise SettingsError(
-            f"page: {host}:{port} cannot be had ({error.strerror}); is it running already? "
+            f"page: {host}:{port} cannot be had ({reason}); is it running already? "
             "Another one: port = ..., or webinars up --no-page"
         ) from None
 
