@@ -37,7 +37,9 @@ _PATH = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
 ENOUGH = 120
 """Jobs that have to succeed before a run has put anything to the test."""
 
-_LONGER = 4  # times as long as asked for, at most, until there were so many
+PATIENCE = 120.0
+"""Seconds beyond those asked for in which a slow machine has to come so far."""
+
 LIVE = ("scheduled", "held", "queued", "retrying", "running")
 
 
@@ -74,8 +76,8 @@ def _is_executor(process: psutil.Process) -> bool:
 class Run:
     """One run.
 
-    1. ``play``: the demon rages for some seconds, a few times as long where ENOUGH jobs take longer; then all is
-       healed and the backlog is worked off.
+    1. ``play``: the demon rages for some seconds, and on until ENOUGH jobs have succeeded; then all is healed and the
+       backlog is worked off.
     2. ``check`` reads the log and the store.
     3. ``close`` ends what is left, and removes the folder if asked to.
     """
@@ -103,9 +105,14 @@ class Run:
         demon = Demon(self, self.rng)
         self.staff()
         begin = time.monotonic()
-        while (raged := time.monotonic() - begin) < seconds or (raged < _LONGER * seconds and self._is_short()):
+        while (raged := time.monotonic() - begin) < seconds or self._is_short():
+            if raged > seconds + PATIENCE:
+                self.problems.append(f"not even {ENOUGH} jobs succeeded within {raged:.0f} s")
+                break
             demon.act()
             self.staff()
+            if raged > seconds:
+                self._let_work()
         demon.heal()
         self._end_producers()
         self._drain(60)
@@ -113,7 +120,17 @@ class Run:
 
     def _is_short(self) -> bool:
         """Hardly anything has happened yet."""
-        return len(self.store.jobs(Filter(states=("succeeded",)), limit=ENOUGH).jobs) < ENOUGH
+        return self._succeeded(ENOUGH) < ENOUGH
+
+    def _let_work(self) -> None:
+        """Where workers hardly come up between two deeds, the demon holds back until they have."""
+        wanted, end = self._succeeded(ENOUGH) + ENOUGH // 12, time.monotonic() + PATIENCE / 12
+        while self._succeeded(wanted) < wanted and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def _succeeded(self, most: int) -> int:
+        """How many jobs have; ``most`` if it is more."""
+        return len(self.store.jobs(Filter(states=("succeeded",)), limit=most).jobs)
 
     # -- staff ---------------------------------------------------------------------------------------
 
