@@ -22,6 +22,9 @@ CLOCK = 2_000
 SERVER_CLOCK = 200_000
 """µs that a worker may take a server's clock to be behind: the quickest of the last answers, on a busy machine."""
 
+FLUSHED = 3.0
+"""Seconds in which PostgreSQL writes to a busy disk what nobody waits for: at least three times wal_writer_delay."""
+
 FOREVER = float("inf")
 _BY_THE_TASK = {"succeeded", "failed", "retry"}  # outcomes that follow from a body that came to its end
 
@@ -72,13 +75,16 @@ class Checker:
         attempts: Mapping[str, Sequence[Attempt]],
         fences: Mapping[int, int],
         clock: int = CLOCK,
+        forgetful: bool = False,
     ) -> None:
-        """``clock``: µs that the store's clock may differ from the host's, for who writes to the log."""
+        """``clock``: µs that the store's clock may differ from the host's, for who writes to the log. ``forgetful``:
+        a server that is killed may forget which short jobs it had just given out."""
         self.events = events
         self.jobs = jobs
         self.attempts = attempts
         self.fences = fences
         self.clock = clock
+        self.forgetful = forgetful
         self.of: dict[str, list[Event]] = defaultdict(list)  # by what
         for event in events:
             self.of[event.what].append(event)
@@ -264,7 +270,16 @@ class Checker:
                 return "cancelled, or beside a job that was"
         if self.fences.get(parent):
             return "lease not renewed in time"
+        if self.forgetful and self._server_was_killed(body, until):
+            return "server killed"
         return None
+
+    def _server_was_killed(self, body: Body, until: float) -> bool:
+        """Before what ended with, or at most FLUSHED after, this body can have been settled."""
+        return any(
+            event["how"] == "killed" and body.start.mono - FLUSHED <= event.mono <= min(until, body.last + FLUSHED)
+            for event in self.of["server"]
+        )
 
     def _killed_together(self, pid: int, parent: int, until: float) -> bool:
         """Before the supervisor can have settled what the executor had ended."""

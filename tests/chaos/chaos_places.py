@@ -45,6 +45,7 @@ class Place(Protocol):
     url: str  # for workers and producers
     sure_url: str  # for the demon and the checker: nothing is between
     clock: int  # µs that its clock, as a worker knows it, may differ from the host's
+    forgetful: bool  # see chaos_checker.Checker
 
     def deeds(self, rng: random.Random) -> Deeds: ...
 
@@ -61,6 +62,7 @@ class FilePlace:
     def __init__(self, folder: Path, log: Log, log_file: Path) -> None:
         self.path = folder / "jobs.db"
         self.clock = CLOCK
+        self.forgetful = False
         self.url = f"sqlite:///{self.path}"
         self.sure_url = self.url + "?timeout=0.5"
         self._log = log
@@ -98,9 +100,10 @@ class ServerPlace:
     """A server that loses nothing, behind a network that does: it is restarted, killed and frozen, its connections
     are cut, its answers lost."""
 
-    def __init__(self, server: Server, url: str, sure_url: str, log: Log) -> None:
+    def __init__(self, server: Server, url: str, sure_url: str, log: Log, forgetful: bool = False) -> None:
         """``url``: the store's, with {port} for the proxy's port."""
         self.clock = SERVER_CLOCK
+        self.forgetful = forgetful
         self.server = server.start()
         self.proxy = Proxy(server.port).start()
         self.url = url.format(port=self.proxy.port)
@@ -167,7 +170,8 @@ def redis_place(folder: Path, log: Log) -> ServerPlace:
 
 def postgres_place(folder: Path, log: Log) -> ServerPlace:
     server = PostgresServer(folder / "postgres")
-    return ServerPlace(server, "postgresql://postgres@127.0.0.1:{port}/postgres?timeout=2", server.url(), log)
+    url = "postgresql://postgres@127.0.0.1:{port}/postgres?timeout=2"
+    return ServerPlace(server, url, server.url(), log, forgetful=True)
 
 
 PLACES = ("sqlite", "redis", "postgres")

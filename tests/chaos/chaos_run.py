@@ -115,6 +115,10 @@ class Run:
                 self._let_work()
         demon.heal()
         self._end_producers()
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait until all jobs have ended, and stop the workers."""
         self._drain(60)
         self._end_workers(30)
 
@@ -147,10 +151,10 @@ class Run:
                     "producer", [str(HERE / "chaos_producer.py"), manner, self.url, str(self.rng.randrange(10**9))]
                 )
 
-    def start_worker(self, pool: str, lease: float) -> Worker:
-        """A worker with two slots; ``lease`` in seconds."""
-        command = ["-m", "duly", "-A", self.tasks, "--store", self.url, "worker", "-l", "INFO"]
-        command += ["--pool", pool, "-c", "2", "--lease", f"{lease}s"]
+    def start_worker(self, pool: str, lease: float, slots: int = 2, url: str | None = None) -> Worker:
+        """A worker; ``lease`` in seconds, ``url`` where its way to the store is another than that of the rest."""
+        command = ["-m", "duly", "-A", self.tasks, "--store", url or self.url, "worker", "-l", "INFO"]
+        command += ["--pool", pool, "-c", str(slots), "--lease", f"{lease}s"]
         self.workers.append(Worker(self.start("worker", command), pool, lease))
         return self.workers[-1]
 
@@ -208,7 +212,9 @@ class Run:
         events, torn = parse(self.log_file.read_bytes())
         jobs = {job.id: job for job in self._jobs()}
         attempts: dict[str, list[Attempt]] = {id_: self.store.attempts(id_) for id_ in jobs}
-        report = Checker(events, jobs, attempts, self._fences(events), self.place.clock).report()
+        report = Checker(
+            events, jobs, attempts, self._fences(events), self.place.clock, self.place.forgetful
+        ).report()
         report.problems[:0] = self.problems
         report.problems += [f"store: {found.text}" for found in self.store.examine() if found.severity == "error"]
         report.counts["other: log lines cut short"] = torn

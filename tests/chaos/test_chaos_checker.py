@@ -56,9 +56,9 @@ class Story:
             error=None, log=None,
         )  # fmt: skip
 
-    def report(self, fences: dict[int, int] | None = None) -> Report:
+    def report(self, fences: dict[int, int] | None = None, forgetful: bool = False) -> Report:
         events = sorted(self.events, key=lambda event: event.mono)
-        return Checker(events, self.jobs, self.attempts, fences or {}).report()
+        return Checker(events, self.jobs, self.attempts, fences or {}, forgetful=forgetful).report()
 
 
 @pytest.fixture
@@ -92,6 +92,20 @@ def test_a_body_that_ended_and_was_not_settled_is_counted(story: Story) -> None:
     report = story.report()
     assert report.problems == []
     assert report.repeats["finished and not yet settled (short): executor killed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("killed_after", "forgetful", "problems"), [(0.5, True, 0), (0.5, False, 1), (10.0, True, 1)]
+)
+def test_only_what_was_just_given_out_is_forgotten_by_a_server_that_is_killed(
+    story: Story, killed_after: float, forgetful: bool, problems: int
+) -> None:
+    story.body("c", pid=21)
+    story.tell("server", at=story.events[-1].mono + killed_after, how="killed")
+    story.tell("start", 22, at=50.0, job="c", attempt=1, due=START, parent=1, serial="s-c")
+    story.tell("end", 22, at=50.1, job="c", attempt=1, how="ok")
+    story.store("c")
+    assert len(story.report(forgetful=forgetful).problems) == problems
 
 
 def lose(story: Story) -> None:

@@ -34,6 +34,7 @@ from duly.loading import load_app
 from duly.worker import announce, logs, proctree, reload
 from duly.worker.attempt import Attempts
 from duly.worker.board import Board
+from duly.worker.ending import end_executor
 from duly.worker.link import Cancel, Failed, Files, Go, Hello, Link, Load, Order, Serve, orders
 from duly.worker.seat import Seat
 
@@ -204,12 +205,7 @@ class Executor:
     def _check_lease(self) -> None:
         if self._board is None or time.monotonic() < self._board.lease_end():
             return
-        log.error("the worker's lease has run out and was not renewed: the executor ends itself")
-        self._board.seal()  # a task that fails because its children are ended did not fail
-        if self._seat is not None:
-            self._seat.seal()
-        proctree.kill(f"{proctree.EXECUTOR_MARK}={os.environ[proctree.EXECUTOR_MARK]}")
-        _leave_at_once()
+        end_executor(self._board, self._seat, "the worker's lease has run out and was not renewed")
 
     def _obey(self, order: Order) -> None:
         with self._ordered:

@@ -4,7 +4,8 @@ The loop is exchange, run the batch one by one, exchange. A batch is as many job
 mean, so that the cost of a transaction is shared by many short jobs and waits for no long one.
 
 The *flusher* thread serves the exception: a job that outlasts TARGET although the mean said otherwise. Then it
-settles what is finished and releases what has not started, so that nothing waits behind a slow neighbour. And
+settles what is finished and releases what has not started, so that nothing waits behind a slow neighbour; and makes
+sure of the lease, if short jobs were expected and the store was not asked to wait for its disk. And
 while a batch runs, the main thread looks every LOOK at the queues of which the batch holds nothing (any more), so
 that a job of a quiet queue does not wait for the end of a busy one's batch. A
 lease is in one of three places (pending, the hand of the main thread, done) and moves by atomic operations,
@@ -21,6 +22,7 @@ from typing import TypeVar
 from duly.job import Flag, Kind, Lease, Outcome
 from duly.worker.attempt import Attempts
 from duly.worker.board import Board
+from duly.worker.ending import end_executor
 from duly.worker.interrupt import SignalGuard
 from duly.worker.link import Go
 from duly.worker.seat import Seat
@@ -32,7 +34,7 @@ MOST = 500
 """Jobs in a batch at most."""
 
 SLOW = 3_000
-"""µs. A job that took longer is settled before the next one starts."""
+"""µs. A job that took longer is settled before the next one starts; where jobs do, a reserve waits for the disk."""
 
 LOOK = 1_000
 """µs between two looks at other queues while a batch runs; and how much of their work a look takes in."""
@@ -66,7 +68,7 @@ class ProcessPool:
         while not self._stopping and self._left != 0:
             want = self._want()
             self._release_beyond(want)
-            leases = seat.exchange(drain(self._done), max(want - len(pending), 0))
+            leases = seat.exchange(drain(self._done), max(want - len(pending), 0), brief=self._mean < SLOW)
             self._board.keep(lambda: list(self._done))
             pending.extend(leases)
             if not pending:
@@ -105,7 +107,8 @@ class ProcessPool:
             want = min(want, self._left - ran - len(self._pending))
         if want < 1 or not pending or not quiet or self._stopping or not self._seat.is_due(quiet):
             return now
-        leases = self._seat.exchange([], want, quiet)  # settling what is done would take longer than the job waits
+        # Settling what is done would take longer than the job waits.
+        leases = self._seat.exchange([], want, quiet, brief=True)
         self._pending.extendleft(reversed(leases))
         return self._seat.now()
 
@@ -188,7 +191,14 @@ class ProcessPool:
                 time.sleep(_FLUSH_AGAIN)
 
     def _flush(self) -> bool:
-        """Settle what is finished, release what is pending; False if the store did not take it."""
+        """Settle what is finished, release what is pending; False if the store did not take it. Ends the executor
+        where the store may have forgotten what is running."""
+        settled = self._settle()
+        if not self._seat.is_sure():
+            end_executor(self._board, self._seat, "the store broke down when it had just given out what runs here")
+        return settled
+
+    def _settle(self) -> bool:
         self._release_pending()
         outcomes = drain(self._done)
         if not outcomes:

@@ -18,6 +18,7 @@ from duly.clock import MICROS, Clock
 from duly.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
 from duly.job import ErrorInfo, Kind, Lease, Outcome
 from duly.store import Listener, Store
+from duly.store.contract import Hasty
 
 log = logging.getLogger("duly.worker")
 
@@ -44,6 +45,8 @@ class Seat:
         self._next_sync = 0.0
         self._misses = 0  # looks in a row that found something due but brought nothing
         self._expect = False  # the last wait ended for a reason: there should be something to reserve
+        self._hasty = store if isinstance(store, Hasty) else None
+        self._unsure = False  # a crash of the store might undo the last reserve
 
     def serve(self, queues: Sequence[str]) -> None:
         """Reserve from these queues, in these turns, from now on. From any thread."""
@@ -51,13 +54,15 @@ class Seat:
             self._round = self.turns = tuple(queues)
             self.listener.poke()
 
-    def exchange(self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None) -> list[Lease]:
+    def exchange(
+        self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None, brief: bool = False
+    ) -> list[Lease]:
         """Settle and reserve, from all queues in turns or from ``queues``; keeps trying while the store is
-        unavailable."""
+        unavailable. ``brief``: the jobs will be over in moments, or else :meth:`is_sure` is asked."""
         pause = _FIRST_PAUSE
         while True:
             try:
-                leases = self.exchange_once(outcomes, want, queues)
+                leases = self.exchange_once(outcomes, want, queues, brief)
                 if pause > _FIRST_PAUSE:
                     log.warning("the store answers again")
                 return leases
@@ -92,14 +97,20 @@ class Seat:
         self._sealed = True
 
     def exchange_once(
-        self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None
+        self, outcomes: Sequence[Outcome], want: int, queues: Sequence[str] | None = None, brief: bool = False
     ) -> list[Lease]:
         """Settle and reserve. Raises StoreError. Does not return once the seat is sealed."""
         if self._sealed:
             threading.Event().wait()
         turns, expect, self._expect = self.turns, self._expect, False
         wanted = turns if queues is None else queues
-        answer = self.store.exchange(self._worker, self._slot, outcomes, want, wanted, expect)
+        if brief and not outcomes and self._hasty is not None:
+            answer = self._hasty.reserve_hastily(self._worker, self._slot, want, wanted)
+            self._unsure = self._unsure or bool(answer.leases)
+        else:
+            answer = self.store.exchange(self._worker, self._slot, outcomes, want, wanted, expect)
+            if outcomes and not answer.refused:  # what is on the disk comes after what was before
+                self._unsure = False
         if answer.refused:
             for outcome in answer.refused:
                 self.report_refused(outcome)
@@ -110,6 +121,18 @@ class Seat:
         if answer.leases and len(turns) > 1 and queues is None and self.turns is turns:
             self.turns = after(turns, answer.leases[0].queue)
         return answer.leases
+
+    def is_sure(self) -> bool:
+        """Whether no crash of the store can undo any more what is reserved here; asks it if need be. False: one has,
+        or may have, and others may run these jobs soon."""
+        if not self._unsure:
+            return True
+        assert self._hasty is not None
+        try:
+            self._unsure = not self._hasty.confirm(self._worker, self._slot)
+        except StoreUnavailable:
+            return False
+        return not self._unsure
 
     def is_due(self, queues: Sequence[str]) -> bool:
         """Whether one of these queues has something to start; False if the store does not say. Quick: no lock."""

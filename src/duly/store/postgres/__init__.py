@@ -90,6 +90,14 @@ class PostgresStore(SqlStore):
     ) -> Exchange:
         return self._exchanger.exchange(worker, slot, outcomes, want, queues)
 
+    def reserve_hastily(self, worker: int, slot: int, want: int, queues: Sequence[str]) -> Exchange:
+        """See ``contract.Hasty``."""
+        return self._exchanger.exchange(worker, slot, (), want, queues, hasty=True)
+
+    def confirm(self, worker: int, slot: int) -> bool:
+        """See ``contract.Hasty``."""
+        return self._exchanger.confirm(worker, slot)
+
     def next_due(self, queues: Sequence[str]) -> int | None:
         """One question, where the rules are as they were."""
         known = self._rules

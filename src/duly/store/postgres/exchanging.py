@@ -13,6 +13,7 @@ and the steps of ``store.sql.running`` are taken one by one, in a transaction an
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -61,25 +62,46 @@ class Exchanger:
     def __init__(self, store: PostgresStore, server: Database) -> None:
         self._store = store
         self._server = server
+        self._lock = threading.Lock()  # two threads of an executor share its seat
         self._last: dict[Seat, int] = {}  # the token of a seat's last exchange that changed something
-        self._lost: set[Seat] = set()  # there was one after that whose answer did not come
+        self._lost: set[Seat] = set()  # there were some after that whose answers did not come
+        self._tried: dict[Seat, set[int]] = {}  # their tokens
 
     def exchange(
-        self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+        self,
+        worker: int,
+        slot: int,
+        outcomes: Sequence[Outcome],
+        want: int,
+        queues: Sequence[str],
+        hasty: bool = False,
     ) -> Exchange:
+        """See ``contract.Store``, and for ``hasty`` ``contract.Hasty``."""
         seat = (worker, slot)
-        try:
-            answer = self._exchange(seat, outcomes, want, queues)
-        except StoreUnavailable:
-            self._lost.add(seat)
-            raise
-        except DulyError:  # it was refused: nothing was done
-            raise
-        except BaseException:  # interrupted, perhaps before the answer came
-            self._lost.add(seat)
-            raise
-        self._lost.discard(seat)
-        return answer
+        with self._lock:
+            try:
+                answer = self._exchange(seat, outcomes, want, queues, hasty)
+            except StoreUnavailable:
+                self._lost.add(seat)
+                raise
+            except DulyError:  # it was refused: nothing was done
+                raise
+            except BaseException:  # interrupted, perhaps before the answer came
+                self._lost.add(seat)
+                raise
+            self._lost.discard(seat)
+            self._tried.pop(seat, None)
+            return answer
+
+    def confirm(self, worker: int, slot: int) -> bool:
+        """See ``contract.Hasty``."""
+        seat = (worker, slot)
+        with self._lock:
+            values = [Int8(worker), Int4(slot), Int8(self._last.get(seat, 0))]
+            try:
+                return bool(self._server.call_once("confirm", values))
+            except StoreUnavailable:  # perhaps only this connection broke: a server that lives takes another at once
+                return bool(self._server.call_once("confirm", values))
 
     def bar(self, worker: int, slot: int) -> None:
         """Nothing that a seat has begun happens from now on."""
@@ -91,11 +113,13 @@ class Exchanger:
 
         self._server.write(take)
 
-    def _exchange(self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]) -> Exchange:
+    def _exchange(
+        self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], hasty: bool
+    ) -> Exchange:
         lost = seat in self._lost
         if not lost and self._is_plain(outcomes, queues):
             try:
-                answer = self._quick(seat, outcomes, want, queues)
+                answer = self._quick(seat, outcomes, want, queues, hasty)
                 if answer is not None:
                     return answer
             except StoreUnavailable:
@@ -115,22 +139,30 @@ class Exchanger:
         limits = self._store.rules.limits
         return bool(limits) and any(("queue", queue) in limits for queue in queues)
 
-    def _quick(self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]) -> Exchange | None:
+    def _quick(
+        self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], hasty: bool
+    ) -> Exchange | None:
         """One round trip. None: nothing was done, since limits came into force."""
-        token = _new_token()
-        rows = self._server.call_once("exchange", self._values(seat, token, outcomes, want, queues))
+        token = self._try_token(seat)
+        rows = self._server.call_once("exchange", self._values(seat, token, outcomes, want, queues, hasty))
         status = _status(rows.pop()[0])
         self._store.hear(status.clock)
         if status.rules:
             self._server.read(self._store.current_rules)
-            return None if self._is_limited(queues) else self._quick(seat, outcomes, want, queues)
+            return None if self._is_limited(queues) else self._quick(seat, outcomes, want, queues, hasty)
         if outcomes or rows:
             self._last[seat] = token
         rows.sort(key=_PLACE)
         return Exchange([Lease(*row[2:]) for row in rows], [], status.more)
 
+    def _try_token(self, seat: Seat) -> int:
+        """A new one, remembered until an answer has come."""
+        token = _new_token()
+        self._tried.setdefault(seat, set()).add(token)
+        return token
+
     def _values(
-        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
+        self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], hasty: bool
     ) -> list[object]:
         store = self._store
         rows = stats.rollup(outcomes)
@@ -165,19 +197,21 @@ class Exchanger:
             Texts([] if known.moving else [queue for queue in queues if queue not in known.paused]),
             bool(again) and min(again) <= store.now() + WAKE_AHEAD,
             Texts([name for scope, name in known.limits if scope != "queue"]),
+            hasty,
         ]
 
     def _long(
         self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], lost: bool
     ) -> Exchange:
-        """Step by step. ``lost``: it was tried before, and may have been done: then the seat's token is not the last
-        one known here. A request that is still on its way finds another token, too, and does nothing."""
-        store, fresh = self._store, _new_token()
+        """Step by step. ``lost``: it was tried before, and may have been done: then the seat's token is one of those.
+        A request that is still on its way finds another token, and does nothing."""
+        store, tried = self._store, frozenset(self._tried.get(seat, ()))
+        fresh = self._try_token(seat)
 
         def work(db: Session) -> tuple[running.Reserved, list[Outcome], Closed, int]:
             now, in_force = store.now(), store.current_rules(db)
             (token,) = db.run("sit_down", (*seat, fresh)).fetchall()[0]
-            done = lost and token not in (self._last.get(seat), fresh)
+            done = lost and token in tried
             mine = _still_running(db, outcomes) if done else outcomes
             refused: list[Outcome] = []
             closed = Closed()

@@ -370,6 +370,7 @@ END $$;
 -- knows, `limited` the tasks that have one; the caller does not ask for limited queues).
 -- Gives the reserved jobs, each with its place in the order to run them, and as the last row, with a status, what else there is to
 -- say, as JSON: the clock; rules, if the caller has to read them again, nothing having been done; expired, more: see running.Reserved.
+-- `hasty`: what reserves, and does nothing else, does not wait for the disk, unless it brings an at-most-once job (flag 1).
 -- Raises DL001, with nothing done, where a stale lease, a gate, another exchange of the seat, or a job that a limit or the overlap
 -- of a schedule (flags 4 and 8) concerns asks for the long way: one that is due, was counted, or waits in a lane that has opened.
 CREATE FUNCTION duly.exchange(
@@ -378,7 +379,7 @@ CREATE FUNCTION duly.exchange(
     errors bytea[], progresses bytea[], logs bytea[],
     minutes bigint[], roll_queues text[], roll_tasks text[], outcomes text[], measures text[], buckets integer[],
     counts bigint[], totals bigint[],
-    want integer, turns text[], notify_work boolean, limited text[]
+    want integer, turns text[], notify_work boolean, limited text[], hasty boolean
 ) RETURNS TABLE (
     status text, place bigint, token bigint, seq bigint, id text, task text, args bytea, queue text, priority smallint, due bigint,
     expires bigint, attempt integer, retries integer, lost integer, flags integer, headers bytea, options bytea
@@ -395,6 +396,7 @@ DECLARE
     picked bigint[];
     overdue bigint[];
     asks_for_more boolean;  -- a due job counts in a gate, or may be held back
+    once_only boolean;  -- a due job is at-most-once
     got integer := 0;
     aside integer := 0;
 BEGIN
@@ -422,10 +424,12 @@ BEGIN
         LOOP
             SELECT array_agg(d.seq ORDER BY d.n) FILTER (WHERE d.expires IS NULL OR d.expires > clock),
                 array_agg(d.seq) FILTER (WHERE d.expires <= clock),
-                bool_or(d.expires <= clock AND d.flags & 64 > 0 OR d.flags & 12 > 0 OR d.task = ANY (limited))
-            INTO picked, overdue, asks_for_more
+                bool_or(d.expires <= clock AND d.flags & 64 > 0 OR d.flags & 12 > 0 OR d.task = ANY (limited)),
+                bool_or(d.flags & 1 > 0)
+            INTO picked, overdue, asks_for_more, once_only
             FROM (SELECT f.*, row_number() OVER () AS n FROM duly.due(clock, turns, want - got) f) d;
             EXIT WHEN picked IS NULL AND overdue IS NULL;
+            hasty := hasty AND NOT once_only AND overdue IS NULL;
             IF asks_for_more THEN
                 RAISE EXCEPTION 'duly: a due job has to be looked at' USING ERRCODE = 'DL001';
             END IF;
@@ -447,6 +451,9 @@ BEGIN
     END IF;
     IF got > 0 AND NOT settles THEN
         PERFORM duly.sit(holder, seat, last_token, new_token);
+        IF hasty THEN  -- in the store's memory now, on its disk in a moment
+            PERFORM set_config('synchronous_commit', 'off', true);
+        END IF;
     END IF;
     RETURN QUERY SELECT json_build_object('clock', clock, 'more', got = 0 AND aside >= 500)::text, NULL::bigint,
         NULL::bigint, NULL::bigint, NULL::text, NULL::text, NULL::bytea, NULL::text, NULL::smallint, NULL::bigint, NULL::bigint,

@@ -513,13 +513,17 @@ ON CONFLICT (id) DO NOTHING
 RETURNING created, CASE WHEN due <= created + ?::bigint THEN duly.wake('duly/work') END
 
 -- :name exchange
-SELECT * FROM duly.exchange(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+SELECT * FROM duly.exchange(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name schema_version
 SELECT version, oldest FROM duly.meta
 
 -- :name sit
 UPDATE duly.seats SET token = ? WHERE worker = ? AND slot = ?
+
+-- :name confirm
+-- Whether this is the token of the seat's last exchange. As it writes, what it sees is on the disk when it has answered.
+UPDATE duly.seats SET token = token WHERE worker = ? AND slot = ? AND token = ? RETURNING true
 
 -- :name leases
 SELECT token, seq, id, task, args, queue, priority, due, expires, attempt, retries, lost, flags, headers, options
