@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from types import FrameType, MappingProxyType
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import Any, Concatenate, Literal, NoReturn, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 from zoneinfo import ZoneInfo
 
 from duly import builtin, periodic, shared
@@ -71,6 +71,16 @@ class BoundDecorator(Protocol):
     def __call__(self, fn: Callable[Concatenate[Any, P], R], /) -> Task[P, R]: ...
 
 
+class _Registry(dict[str, Task[..., Any]]):
+    """The tasks of an app by name; says of a name that is not there what it may have meant."""
+
+    def __init__(self, app: Duly) -> None:
+        self._app = app
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise self._app.unknown(name)
+
+
 class Duly(Finalizable, Configurable):
     """An app.
 
@@ -119,7 +129,7 @@ class Duly(Finalizable, Configurable):
         if timezone is not None:
             self.conf.timezone = timezone
         self._file = _caller_file()
-        self._registry: dict[str, Task[..., Any]] = {}
+        self._registry = _Registry(self)
         self._builtin: dict[str, Task[..., Any]] = {}
         self._periodic: list[Periodic] = []
         self._warned: set[str] = set()  # names of tasks that send_task has warned of
@@ -273,10 +283,7 @@ class Duly(Finalizable, Configurable):
 
     def find(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises TaskNotRegistered."""
-        task = self._registry.get(name)
-        if task is None:
-            raise self.unknown(name)
-        return task
+        return self._registry[name]
 
     def unknown(self, name: str) -> TaskNotRegistered:
         """What to raise where a task of that name is needed."""

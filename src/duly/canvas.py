@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from duly.app import Duly
+    from duly.task import Task
 
 __all__ = ["chain", "chord", "chunks", "group", "maybe_signature", "signature", "xmap", "xstarmap"]
 
@@ -261,8 +262,15 @@ class xmap(Signature[list[Any]]):  # noqa: N801 - Celery's name
             return super().weave(loom, hold, given)
         return super().weave(loom, hold, Given((), {}, {"queue": mapped.queue, **given.options}))
 
+    @property
+    def type(self) -> Task[..., list[Any]]:  # not in the registry, where a program finds only its own
+        """The task that does it, which every worker has."""
+        found = self.app.known(self.runs)
+        assert found is not None
+        return found
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self['kwargs']['task']['task']}, {len(self['kwargs']['it'])} of them)"
+        return f"{self.kind}({self['kwargs']['task']['task']}, {len(self['kwargs']['it'])} of them)"
 
 
 class xstarmap(xmap):  # noqa: N801 - Celery's name

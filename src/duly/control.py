@@ -39,6 +39,9 @@ class Control:
     nobody did.
     """
 
+    inspection = Inspection
+    """What ``inspect`` gives."""
+
     def __init__(self, store: Callable[[], Store], clock: Clock = SYSTEM) -> None:
         self._store = store
         self._clock = clock
@@ -48,8 +51,8 @@ class Control:
 
     def inspect(self, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT) -> Inspection:
         """What workers and the store say about the work."""
-        return Inspection(self._store, lambda method, args: self.ask(method, args, destination, timeout),
-                          lambda: self.nodes(destination))  # fmt: skip
+        return self.inspection(self._store, lambda method, args: self.ask(method, args, destination, timeout),
+                               lambda: self.nodes(destination))  # fmt: skip
 
     # -- written to the store --------------------------------------------------------------------
 

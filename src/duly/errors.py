@@ -44,8 +44,10 @@ class ConfigError(DulyError):
     """A setting, URL or option is wrong; the message says which one, its value, and what to do."""
 
 
-class TaskNotRegistered(ConfigError):
-    """No task of that name is registered in this app."""
+class TaskNotRegistered(ConfigError, KeyError):
+    """No task of that name is registered in this app. A KeyError too, because ``app.tasks[name]`` raises it."""
+
+    __str__ = Exception.__str__  # a KeyError would show its text in quotes
 
 
 class StoreError(DulyError):
@@ -165,11 +167,14 @@ class TimeLimitExceeded(JobError):
 class Retry(DulyError):
     """Raised by ``self.retry()`` to leave the task; carries when the job is due again.
 
-    ``due`` is microseconds UTC; ``cause`` is the exception being handled, if any; ``arguments`` is JSON of those that
-    the next run gets, None if they stay.
+    ``due`` is microseconds UTC, 0: at once (which is what a test raises in its place); ``cause`` is the exception
+    being handled, if any; ``arguments`` is JSON of those that the next run gets, None if they stay. Raises TypeError
+    for a ``due`` that is no instant, such as a text.
     """
 
-    def __init__(self, due: int, cause: BaseException | None = None, arguments: bytes | None = None) -> None:
+    def __init__(self, due: int = 0, cause: BaseException | None = None, arguments: bytes | None = None) -> None:
+        if not isinstance(due, int):
+            raise TypeError(f"Retry({due!r}): expected the instant it is due; self.retry(countdown=, exc=) makes one")
         super().__init__(f"retry due at {due} µs")
         self.due = due
         self.cause = cause

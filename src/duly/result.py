@@ -48,7 +48,7 @@ class AsyncResult(Generic[R]):
         self._task = task
 
     def __repr__(self) -> str:
-        return f"<AsyncResult: {self.id}>"
+        return f"<{type(self).__name__}: {self.id}>"
 
     def __str__(self) -> str:
         """The id, which is what programs put into pages and addresses."""

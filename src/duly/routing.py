@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from duly.bindings import Binding, Exchange, Queue, binding, bindings_of, name_of
+from duly.bindings import EXCHANGE_TYPES, Binding, Exchange, Queue, binding, bindings_of, name_of
 from duly.call import Defaults, check_names
 from duly.config import did_you_mean
 from duly.errors import ConfigError
@@ -97,6 +97,8 @@ def route_options(said: Any) -> dict[str, Any]:
     if not isinstance(said, Mapping):
         raise ValueError(f'{said!r} is no route; expected a queue, like "mail", or a dict, like {{"queue": "mail"}}')
     options = {name: value for name, value in said.items() if value is not None}
+    if options.get("exchange") and options.pop("exchange_type", "direct") not in EXCHANGE_TYPES:
+        raise ValueError(f"route {said!r}: exchange_type is one of {', '.join(EXCHANGE_TYPES)}")
     try:
         check_names(options)
     except TypeError as exc:

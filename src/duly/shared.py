@@ -95,6 +95,11 @@ class Proxy:
         """That of the object, for isinstance()."""
         return type(self._find())
 
+    @property
+    def __doc__(self) -> Any:  # type: ignore[override]
+        """That of the object, for help()."""
+        return self._find().__doc__
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._find(), name)
 

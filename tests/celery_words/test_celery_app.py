@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -11,6 +12,9 @@ import duly
 from duly import ConfigError
 from duly.celery import Celery, Task, app_or_default, shared_task
 from duly.celery.app import default_app
+from duly.celery.exceptions import NotRegistered, Retry
+from duly.celery.kombu import Exchange, Queue
+from duly.job import Filter, WorkerInfo
 from duly.testing import World
 
 
@@ -201,3 +205,109 @@ def test_options_that_change_nothing_are_said_once(app: Celery, caplog: pytest.L
         app.task(name=name, acks_late=False, track_started=True)(lambda: None)
     assert caplog.text.count("acks_late=False has no effect") == 1
     assert "track_started" not in caplog.text
+
+
+def test_the_task_that_an_app_does_not_have(app: Celery) -> None:
+    @app.task(name="shop.fetch")
+    def fetch() -> None: ...
+
+    with pytest.raises(NotRegistered, match=r"no task 'shop.fetsh' in app proj; did you mean 'shop\.fetch'"):
+        app.tasks["shop.fetsh"]
+    with pytest.raises(KeyError):
+        app.tasks["nothing"]
+    assert app.tasks.get("nothing") is None
+    assert "nothing" not in app.tasks
+
+
+def test_a_retry_is_mocked_as_the_chapter_on_testing_does(app: Celery) -> None:
+    @app.task(bind=True)
+    def send(self: Any) -> None:
+        try:
+            raise OSError("away")
+        except OSError as exc:
+            raise self.retry(exc=exc) from None
+
+    with patch.object(send, "retry", side_effect=Retry()) as retry, pytest.raises(Retry):
+        send()
+    assert isinstance(retry.call_args.kwargs["exc"], OSError)
+    with pytest.raises(TypeError, match=r"expected the instant it is due; self\.retry"):
+        Retry("later")  # type: ignore[arg-type]
+
+
+def test_a_task_that_raises_retry_itself_is_run_again_at_once(world: World, app: Celery) -> None:
+    @app.task(bind=True)
+    def again(self: Any) -> int:
+        if self.request.retries == 0:
+            raise Retry()
+        return int(self.request.retries)
+
+    job = again.delay()
+    world.advance(5)
+    assert job.get() == 1
+
+
+def test_results_of_several_are_made_by_the_app(world: World, app: Celery) -> None:
+    @app.task
+    def double(x: int) -> int:
+        return 2 * x
+
+    jobs = [double.delay(1), double.delay(2)]
+    world.advance(5)
+    assert app.ResultSet(jobs).join() == [2, 4]
+    made = app.GroupResult("mine", jobs)
+    assert made is not None
+    assert (made.id, made.get()) == ("mine", [2, 4])
+    assert app.GroupResult("nobody") is None
+    assert str(app.timezone) == app.conf.timezone
+
+
+def test_a_result_is_shown_under_its_own_name(app: Celery) -> None:
+    @app.task
+    def f() -> None: ...
+
+    assert repr(f.apply()).startswith("<EagerResult: ")
+    assert repr(f.delay()).startswith("<AsyncResult: ")
+
+
+def test_a_map_is_called_as_a_function(app: Celery) -> None:
+    @app.task
+    def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    assert total.map([[1, 2], [3, 4]])() == [3, 7]
+    assert add.starmap([(1, 2), (3, 4)])() == [3, 7]
+    assert total.map([[1, 2]]).apply().get() == [3]
+    assert repr(add.starmap([(1, 2)])).startswith("xstarmap(")
+
+
+def test_a_router_may_name_the_type_of_its_exchange(app: Celery) -> None:
+    """The router of the routing chapter."""
+    app.conf.task_queues = [Queue("video", Exchange("media", type="topic"), routing_key="video.#")]
+
+    def route_task(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **more: Any) -> Any:
+        return {"exchange": "media", "exchange_type": kind, "routing_key": "video.compress"}
+
+    app.conf.task_routes = (route_task,)
+
+    @app.task
+    def compress() -> None: ...
+
+    kind = "topic"
+    job = compress.delay()
+    [stored] = app.jobs(Filter(queues=("video",))).jobs
+    assert stored.id == job.id
+    kind = "topik"
+    with pytest.raises(ValueError, match="exchange_type is one of direct, topic, fanout"):
+        compress.delay()
+
+
+def test_inspect_says_none_where_nobody_answers(app: Celery) -> None:
+    nobody = app.control.inspect(timeout=0.01)
+    assert (nobody.ping(), nobody.active(), nobody.registered(), nobody.scheduled()) == (None, None, None, None)
+    app.store.register(WorkerInfo(name="w1", host="here", pid=1, queues=("celery",), slots=1), 60_000_000)
+    somebody = app.control.inspect()
+    assert somebody.active() == somebody.scheduled() == somebody.revoked() == {"w1@here": []}

@@ -18,7 +18,7 @@ from duly.web.language import Query
 PAGE = 100
 """Jobs the store is asked for at once."""
 
-SECONDS = 0.4
+SECONDS = 0.25
 """How long one look may take."""
 
 

@@ -30,7 +30,7 @@ BINS = 96
 ITEMS = 300
 """Jobs that are read one by one; of a window with more, only densities are shown."""
 
-COUNTED = 400_000
+COUNTED = 250_000
 """Jobs that are counted for the densities of one picture, shared by the columns of all queues: a count walks an
 index, some millions of jobs a second. A column whose share is used up is as tall as any other of which that is so."""
 

@@ -11,13 +11,15 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, overload
+from zoneinfo import ZoneInfo
 
+from duly import result as core_result
 from duly import task as core
 from duly.app import BoundDecorator, Decorator, Duly
 from duly.celery.app import options as words
 from duly.celery.app.control import Control
 from duly.celery.app.task import Task
-from duly.celery.result import AsyncResult, EagerResult
+from duly.celery.result import AsyncResult, EagerResult, GroupResult, ResultSet
 from duly.config import censor, urls_of
 from duly.errors import ConfigError
 from duly.job import Job
@@ -35,12 +37,17 @@ _PARTS = {
     "backend": "results are in the store: app.AsyncResult(id)",
     "connection": "there is no connection; app.store is the store",
     "connection_for_read": "there is no connection; app.store is the store",
+    "connection_or_acquire": "there is no connection; app.store is the store",
     "connection_for_write": "there is no connection; app.store is the store",
     "events": "there are no events; the store knows all that happens (app.jobs(), duly status --watch)",
     "loader": "modules are found by include, imports and autodiscover_tasks; there is no loader",
     "log": "logging is set up by the worker; signals.setup_logging lets you do it yourself",
     "pool": "there is no connection pool; app.store serves every thread",
+    "producer_or_acquire": "there is no connection pool; app.store serves every thread",
     "producer_pool": "there is no connection pool; app.store serves every thread",
+    "bugreport": "run `duly -A proj report`",
+    "oid": "there is no reply queue to name; results are in the store",
+    "select_queues": "start the worker with -Q",
     "steps": "a worker has no bootsteps; signals.worker_ready and its kin are the moments of its life",
     "user_options": "the command line takes no options of a program's own",
     "Beat": "run `duly beat`, or nothing: every worker makes the jobs of schedules",
@@ -146,6 +153,21 @@ class Celery(Duly):
     current_worker_task = current_task
 
     set_default = Duly.set_current
+
+    @property
+    def timezone(self) -> ZoneInfo:
+        """The app's time zone."""
+        return self.zone
+
+    def GroupResult(  # noqa: N802 - Celery's name
+        self, id: str, results: Sequence[core_result.AsyncResult[Any]] | None = None
+    ) -> GroupResult | None:
+        """A group of these results; without them that of the id, None if the store has none of its jobs."""
+        return super().GroupResult(id) if results is None else GroupResult(id, results, self)
+
+    def ResultSet(self, results: Sequence[core_result.AsyncResult[Any]]) -> ResultSet:  # noqa: N802 - Celery's name
+        """Results of jobs, looked at together."""
+        return ResultSet(results, self)
 
     @property
     def store(self) -> Store:

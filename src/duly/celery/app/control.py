@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from duly import control as core
-from duly.inspection import Inspection
+from duly.inspection import ByNode, Inspection, node_name
 
 Destination = str | Sequence[str] | None
 
@@ -23,11 +24,46 @@ _VERBS = (
 )
 
 
-Inspect = Inspection
+class Inspect(Inspection):
+    """``app.control.inspect()``, which says None where no worker answers: that is what health checks look for."""
+
+    def scheduled(self) -> ByNode:
+        return super().scheduled() or self._nothing()
+
+    def revoked(self) -> ByNode:
+        return super().revoked() or self._nothing()
+
+    def _nothing(self) -> ByNode:
+        return {node_name(worker): [] for worker in self._nodes()}
+
+
+def _or_none(ask: Callable[[Inspection], ByNode]) -> Callable[[Inspection], ByNode | None]:
+    @functools.wraps(ask)
+    def asked(self: Inspection) -> ByNode | None:
+        return ask(self) or None
+
+    return asked
+
+
+for _name in (
+    "active",
+    "reserved",
+    "scheduled",
+    "registered",
+    "active_queues",
+    "revoked",
+    "ping",
+    "stats",
+    "report",
+    "conf",
+):
+    setattr(Inspect, _name, _or_none(getattr(Inspect, _name)))
 
 
 class Control(core.Control):
     """``app.control``. What Celery has each worker keep in its memory is written to the store here, once for all."""
+
+    inspection = Inspect
 
     def inspect(self, destination: Destination = None, timeout: float = 1.0, **kwargs: Any) -> Inspection:
         """Ask. Parameters beyond Celery's first two (callback, connection, limit ...) are refused."""

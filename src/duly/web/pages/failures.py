@@ -13,7 +13,7 @@ from duly.store.contract import Store
 from duly.web import payload
 from duly.web.site import query, render, site_of
 
-SECONDS = 0.5  # for reading the failures
+SECONDS = 0.25  # for reading the failures
 _PAGE = 100
 MOST = 5_000  # failures that are read
 
