@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duly.errors import ConfigError
-from duly.job import Exchange, Kind, Outcome, Then
+from duly.job import Exchange, Flag, Kind, Outcome, Then
 from duly.store import stats
 from duly.store.redis.packing import blob, job_row, lease_of, ref_of, token_of
 from duly.store.redis.server import AnswerLost, Server
@@ -15,6 +15,7 @@ from duly.store.redis.server import AnswerLost, Server
 Seat = tuple[int, int]  # worker, slot
 
 _NONE = (0, 0, 0, 0)
+_LOOKED_AFTER = int(Flag.MEMBER | Flag.ANSWER)  # more than its state changes when such a job ends
 
 
 class Running:
@@ -36,7 +37,7 @@ class Running:
         token = f"{number:016x}"
         rows, described = _described(outcomes, self._server.now()) if outcomes else ([], [])
         lost = self._lost.get((worker, slot))
-        plain = lost is None and all(o.kind <= Kind.UNCERTAIN and o.then is None for o in outcomes)
+        plain = lost is None and all(map(_is_plain, outcomes))
         woken = expect and not outcomes
         try:
             answer = self._call(plain, woken, (worker, slot, token, want, queues, described, rows, lost or False))
@@ -75,6 +76,10 @@ def then_of(then: Then, now: int) -> tuple[object, ...]:
 
 def no_gate(id: str) -> ConfigError:
     return ConfigError(f"gate {id!r}: no such gate; store it with, or before, the jobs that name it")
+
+
+def _is_plain(o: Outcome) -> bool:
+    return o.kind <= Kind.UNCERTAIN and o.then is None and not o.lease.flags & _LOOKED_AFTER
 
 
 def _described(outcomes: Sequence[Outcome], now: int) -> tuple[list[Any], list[Any]]:
