@@ -26,6 +26,7 @@ T = TypeVar("T")
 Found = tuple[int, str]  # what a page is ordered by, ref
 
 _STRETCH = 500  # jobs that one script looks at
+_TOGETHER = 1000  # members of a gate that one script reads
 
 _roll_key = msgspec.msgpack.Decoder(tuple[str, str, str, str, int]).decode
 
@@ -172,7 +173,12 @@ def _result(id: str, found: list[Any] | None) -> Result | None:
 
 
 def members(server: Server, gate: str) -> list[Result]:
-    (found,) = server.call("members", gate)
+    """Those of a large gate some at a time: all at once would keep the server from others for seconds."""
+    (found,) = server.call("members", gate, _TOGETHER, False)
+    if found and type(found[0]) is bytes:
+        refs, found = [ref.decode() for ref in found], []
+        for first in range(0, len(refs), _TOGETHER):
+            found += server.call("members", gate, _TOGETHER, refs[first : first + _TOGETHER])[0]
     return [result_of(id.decode(), *rest) for id, *rest in found]
 
 

@@ -116,6 +116,10 @@ class Resuming(Base):
         ]
         assert store.members("nowhere") == []
 
+    def test_the_members_of_a_large_gate_come_in_order_too(self, store: Store) -> None:
+        chord(store, size=2_100)
+        assert names(store.members("g")) == [f"m{i}" for i in range(2_100)]
+
     def test_members_are_kept_while_a_follower_needs_them(
         self, store: Store, worker: int, clock: ManualClock
     ) -> None:

@@ -45,8 +45,12 @@ if unknown then return {now, false, 'gate', unknown} end
 
 local stored = {}
 if #steps > 0 then
-    local first = new_refs(#steps)
+    local refs = store(new_refs(#new), new)
     for i, step in ipairs(steps) do
+        step.ref = refs[i]
+        stored[i] = {step.ref, step.job}
+    end
+    for _, step in ipairs(steps) do
         local holder = step.replaces
         if holder then
             local body, s = read(holder.ref)
@@ -56,8 +60,6 @@ if #steps > 0 then
                 give_up_key(holder.ref, body, s)
             end
         end
-        step.ref = store(first + i - 1, step.job)
-        stored[i] = {step.ref, step.job}
         if step.job[6] then redis.call('HSET', key('keys'), step.job[6], step.ref) end
     end
 end

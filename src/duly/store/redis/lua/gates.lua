@@ -156,11 +156,13 @@ local function attach(stored, gates)
                 finished = gate[2] == 0 and now or false})
         end
     end
-    local held, seen = {}, {}
+    local held, seen, joined = {}, {}, {}
     for _, one in ipairs(stored) do
         local ref, job = one[1], one[2]
         for _, membership in ipairs(job[9] or {}) do
-            redis.call('HSET', key('members:' .. membership[1]), membership[2], cmsgpack.pack({ref, 0}))
+            local those = joined[membership[1]] or {}
+            joined[membership[1]] = those
+            those[#those + 1], those[#those + 2] = membership[2], cmsgpack.pack({ref, 0})
         end
         if job[8] then
             redis.call('SADD', key('after:' .. job[8]), ref)
@@ -169,6 +171,7 @@ local function attach(stored, gates)
             seen[job[8]] = true
         end
     end
+    for id, those in pairs(joined) do each('HSET', key('members:' .. id), those) end
     for _, id in ipairs(held) do
         local gate = gate_of(id) -- gone, if the close of another deleted all that was held there
         if gate and gate.left == 0 then close(gate) end

@@ -1,15 +1,27 @@
 -- include: keys records
--- The members of a gate. A = {gate}. Answers {now, for each in the order of their indexes: id, due, whether a gate has not
--- let it through, state or false}.
+-- The members of a gate. A = {gate, how many at most, refs or false: members of it}. Answers {now, for each in the order
+-- of their indexes: id, due, whether a gate has not let it through, state or false}; if there are more than at most {now, refs},
+-- to be asked for some at a time.
 
-local found, members = redis.call('HGETALL', key('members:' .. A[1])), {}
-for i = 1, #found, 2 do members[#members + 1] = {tonumber(found[i]), cmsgpack.unpack(found[i + 1])[1]} end
-table.sort(members, function(a, b) return a[1] < b[1] end)
-local refs = {}
-for i = 1, #members do refs[i] = members[i][2] end
-local bodies, states = each('HMGET', key('jobs'), refs), each('HMGET', key('state'), refs)
-for i = 1, #members do
-    local marks, _, _, due = struct.unpack(HEAD, bodies[i])
-    members[i] = {rest_of(bodies[i])[1], due, bit.band(marks, HELD), states[i]}
+local gate, at_most, refs = A[1], A[2], A[3]
+
+local function all_refs()
+    local found, members = redis.call('HGETALL', key('members:' .. gate)), {}
+    for i = 1, #found, 2 do members[#members + 1] = {tonumber(found[i]), cmsgpack.unpack(found[i + 1])[1]} end
+    table.sort(members, function(a, b) return a[1] < b[1] end)
+    for i = 1, #members do members[i] = members[i][2] end
+    return members
 end
-return {now, members}
+
+if not refs then
+    refs = all_refs()
+    if #refs > at_most then return {now, refs} end
+end
+local bodies, states, answers = each('HMGET', key('jobs'), refs), each('HMGET', key('state'), refs), {}
+for i = 1, #refs do
+    if bodies[i] then -- it may have been deleted since its ref was given
+        local marks, _, _, due = struct.unpack(HEAD, bodies[i])
+        answers[#answers + 1] = {rest_of(bodies[i])[1], due, bit.band(marks, HELD), states[i]}
+    end
+end
+return {now, answers}
