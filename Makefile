@@ -95,7 +95,7 @@ endef
 # through sudo. A line a program: what to look for, and the Debian package that has it.
 SERVERS := redis-server:redis-server /usr/lib/postgresql:postgresql pgbouncer:pgbouncer \
 	/usr/lib/rabbitmq/bin/rabbitmq-server:rabbitmq-server chromium:chromium ffmpeg:ffmpeg ip:iproute2 \
-	systemd-analyze:systemd
+	systemd-analyze:systemd pulseaudio:pulseaudio pactl:pulseaudio-utils
 
 .PHONY: servers
 servers:

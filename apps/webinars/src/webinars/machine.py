@@ -93,7 +93,10 @@ def recording(settings: Settings) -> Check:
         return Check(
             "recording", "bad", f"on for {', '.join(allowed)}, but there is no ffmpeg", "apt-get install ffmpeg"
         )
-    return Check("recording", "good", f"on for {', '.join(allowed)}; the picture, without sound")
+    if not _ask("pactl", "info"):
+        found = f"on for {', '.join(allowed)}; the picture without its sound: no sound server answers to pactl"
+        return Check("recording", "warning", found, "apt-get install pulseaudio pulseaudio-utils (README, Recording)")
+    return Check("recording", "good", f"on for {', '.join(allowed)}; picture and sound")
 
 
 def _free() -> int:

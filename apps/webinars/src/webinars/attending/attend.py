@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,7 @@ import msgspec
 from playwright.async_api import Error as PlaywrightError
 
 from webinars import files, links
-from webinars.attending import browser
+from webinars.attending import browser, sound
 from webinars.attending.evidence import Evidence
 from webinars.attending.provider import Provider
 from webinars.attending.recipe import choose
@@ -46,12 +47,13 @@ async def attend(home: Home, planned: Planned, attempt: int, job: str, pace: Pac
     profile = profile_of(settings, provider.name)
     try:
         async with (
-            browser.launch(settings.browser) as launched,
+            _sink(settings, provider, planned) as sink,
+            browser.launch(settings.browser, sink) as launched,
             browser.context(launched, settings.timezone, profile) as context,
         ):
             stay = Stay(
                 context, provider, lambda: ledger.planned(planned.event.id), facts, evidence, _now, limits,
-                _recorder(settings, provider, ledger.folder(planned), attempt), pace,
+                _recorder(settings, provider, ledger.folder(planned), attempt, sink), pace,
             )  # fmt: skip
             await stay.run()
             if profile is not None and visit.joined is not None:
@@ -82,10 +84,17 @@ def _facts(home: Home, planned: Planned, provider: Provider) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _recorder(settings: Settings, provider: Provider, folder: Path, attempt: int) -> Recorder | None:
+def _sink(settings: Settings, provider: Provider, planned: Planned) -> AbstractAsyncContextManager[str | None]:
+    """Where the sound goes if this is recorded; nobody has use for it otherwise."""
+    return sound.sink(planned.event.id) if provider.name in settings.recording.allowed else nullcontext()
+
+
+def _recorder(
+    settings: Settings, provider: Provider, folder: Path, attempt: int, sink: str | None
+) -> Recorder | None:
     if provider.name not in settings.recording.allowed:
         return None
-    return Recorder(folder / f"recording-{attempt}.mp4", settings.recording.frames)
+    return Recorder(folder / f"recording-{attempt}.mp4", settings.recording.frames, sink)
 
 
 def _json(value: object) -> bytes:

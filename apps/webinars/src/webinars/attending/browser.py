@@ -23,7 +23,6 @@ LEAVE = 30.0
 
 FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
-    "--mute-audio",  # nobody listens; a recording has no sound
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
@@ -31,6 +30,7 @@ FLAGS = (
     "--no-first-run",
     "--deny-permission-prompts",  # nobody is there to answer whether a page may use a microphone
 )
+_MUTE = "--mute-audio"  # nobody listens
 
 
 class BrowserMissing(WebinarsError):
@@ -50,14 +50,18 @@ def find(settings: Browser) -> str:
 
 
 @asynccontextmanager
-async def launch(settings: Browser) -> AsyncIterator[PlaywrightBrowser]:
-    """A browser until the end of the block. Raises SettingsError and BrowserMissing."""
+async def launch(settings: Browser, sink: str | None = None) -> AsyncIterator[PlaywrightBrowser]:
+    """A browser until the end of the block; silent, unless its sound goes to ``sink``. Raises SettingsError and
+    BrowserMissing."""
     path = find(settings)
     sandbox = settings.sandbox and os.geteuid() != 0  # Chromium refuses its sandbox to root
     async with async_playwright() as playwright:
         try:
             browser = await playwright.chromium.launch(
-                executable_path=path, headless=not settings.visible, chromium_sandbox=sandbox, args=list(FLAGS),
+                executable_path=path, headless=not settings.visible, chromium_sandbox=sandbox,
+                args=[*FLAGS, _MUTE] if sink is None else list(FLAGS),
+                ignore_default_args=None if sink is None else [_MUTE],
+                env=None if sink is None else {**os.environ, "PULSE_SINK": sink},
                 handle_sigint=False, handle_sigterm=False, handle_sighup=False,  # the worker decides about signals
             )  # fmt: skip
         except PlaywrightError as error:

@@ -403,6 +403,7 @@ class Stay:
             await self._evidence.note(str(error))
             return
         self._visit.recording = self._recorder.path.name
+        await self._evidence.note(f"recording, {'with' if self._recorder.sound else 'without'} sound")
 
     async def _stay_inside(self, page: Page, sight: Sight) -> None:
         now = self._now()
