@@ -125,6 +125,7 @@ def test_a_job_matches(query: str, fields: dict[str, object]) -> None:
         ("runtime:>1s", {}),
         ("error:x", {}),
         ("late:>1s", {"state": State.CANCELLED}),
+        ("late:<1s", {"due": NOW + HOUR}),
     ],
 )
 def test_another_does_not(query: str, fields: dict[str, object]) -> None:

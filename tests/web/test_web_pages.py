@@ -21,6 +21,7 @@ from duly.schedules import cron, every
 from duly.store import open as open_store
 from duly.store.contract import Store
 from duly.web.bulk import STALE
+from duly.web.show import coded
 
 PAGES = (
     "/", "/future", "/future?span=1y", "/jobs", "/jobs?q=state:failed", "/failures", "/tasks", "/tasks?range=1h",
@@ -508,3 +509,9 @@ def test_numbers_in_addresses_that_are_none_harm_nothing(store: Store, client: C
     put(store, ahead=3600)
     assert client.get("/jobs?looked=x").status == 200
     assert client.post("/jobs/bulk", {"verb": "cancel", "q": "", "expected": "x", "until": "y"}).status == 200
+
+
+def test_a_command_in_a_sentence_is_set_as_one() -> None:
+    assert coded("run `duly up` <now>") == "run <code>duly up</code> &lt;now&gt;"
+    assert coded("a ` alone <b>") == "a ` alone &lt;b&gt;"
+    assert coded("`<b>`") == "<code>&lt;b&gt;</code>"

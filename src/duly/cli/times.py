@@ -156,7 +156,7 @@ def span(micros: int) -> str:
     """
     micros = abs(micros)
     if micros < 1000:
-        return f"{micros}us" if micros else "0s"
+        return f"{micros}µs" if micros else "0s"
     if micros < 999_500:
         return f"{_rounded(micros, 1000)}ms"
     if micros < 9_950_000:

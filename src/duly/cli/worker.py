@@ -36,7 +36,7 @@ def _span(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
     micros = ctx.ensure_object(Session).span(value, str(param.opts[0]))
     least = MIN_LEASE if param.name == "lease" else 1
     if micros < least:
-        raise click.BadParameter(f"{value!r} is too short: at least {'1s' if least > 1 else '1us'}", ctx, param)
+        raise click.BadParameter(f"{value!r} is too short: at least {'1s' if least > 1 else '1µs'}", ctx, param)
     return micros / 1e6
 
 

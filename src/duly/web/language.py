@@ -265,10 +265,10 @@ def runtime_of(job: JobView, now: int) -> int | None:
 
 
 def lateness_of(job: JobView, now: int) -> int | None:
-    """How long after its due it started, or how long it waits already; never negative."""
+    """How long after its due it started, or waits already; None before its due, and if it never started."""
     if job.started is not None:
         return max(job.started - job.due, 0)
-    return None if job.state.final or job.held else max(now - job.due, 0)
+    return None if job.state.final or job.held or now < job.due else now - job.due
 
 
 # -- tests -------------------------------------------------------------------------------------------

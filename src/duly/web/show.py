@@ -14,7 +14,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from duly.cli import times
 from duly.cli.text import clean_lines, shorten
@@ -68,6 +68,14 @@ def span(micros: float | None) -> str:
     if math.isinf(micros):
         return "over a day"
     return "0" if 0 <= micros < 1 else times.span(round(micros))
+
+
+def coded(text: str) -> Markup:
+    """A text whose `commands` in backticks are shown as such."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:  # a backtick that is none of ours
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def count(number: int | None) -> str:
@@ -149,6 +157,6 @@ def environment() -> Environment:
     )
     made.filters |= {
         "span": span, "count": count, "rate": rate, "percent": percent, "size": size, "short_id": short_id,
-        "state": state, "shorten": shorten,
+        "state": state, "shorten": shorten, "coded": coded,
     }  # fmt: skip
     return made
