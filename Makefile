@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	then command -v $$python; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-celery check bench bench-stores clean
+.PHONY: help setup demo test test-celery test-celeries check bench bench-stores clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ test: setup $(CELERY)/.stamp servers ## run every test
 
 test-celery: setup $(CELERY)/.stamp servers ## how Celery fails where duly does not (a minute)
 	@$(BIN)/python -m pytest tests/chaos -m celery
+
+test-celeries: setup $(patsubst %,$(CELERY)-%/.stamp,5.4 5.5 5.6) servers ## the doors and the relay beside older releases of Celery (half an hour)
+	@for release in 5.4 5.5 5.6; do for area in gateway relay; do \
+		echo "Celery $$release: tests/$$area"; \
+		DULY_CELERY_PYTHON=$(CELERY)-$$release/bin/python $(BIN)/python -m pytest tests/$$area || exit 1; done; done
 
 check: setup ## lint, format, types and the direction of imports; changes nothing
 	@$(BIN)/ruff check .
@@ -69,12 +74,10 @@ $(OBAN)/.stamp: pyproject.toml
 $(CELERY)/.stamp: pyproject.toml
 	$(call environment,$(CELERY),celery)
 
-# The same with another release: make .celery-5.4/.stamp, and then, for a folder of tests,
-# DULY_CELERY_PYTHON=.celery-5.4/bin/python .venv/bin/python -m pytest tests/gateway
-# (kombu 5.7 imports packaging, which only newer releases of Celery bring.)
+# The same with another release, and the kombu of its time: a later one wants a later driver of Redis than that allows.
 .PRECIOUS: $(CELERY)-%/.stamp
 $(CELERY)-%/.stamp: pyproject.toml
-	$(call environment,$(CELERY)-$*,celery,'celery==$*.*' packaging)
+	$(call environment,$(CELERY)-$*,celery,'celery==$*.*' 'kombu==$*.*')
 
 # An environment $(1) with duly, editable, the dependency group $(2), and what $(3) names, made or brought up to date.
 # (pip reads dependency groups since 25.1.)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pika
 import pytest
 from gateway_kit import PROJECT, door_to, jobs, publish, taking, until
-from tests.servers.celery import CeleryProgram
+from tests.servers.celery import CeleryProgram, celery_version
 from tests.servers.process import free_port
 from tests.servers.rabbitmq import RabbitServer
 
@@ -87,7 +87,8 @@ def test_quorum_queues_and_delayed_delivery(
         celery.run("add.apply_async((2,), countdown=3, task_id='soon', **send)")
         until(lambda: len(jobs(app, "crawl")) == 2, "both jobs")
     (soon,) = [job for job in jobs(app, "crawl") if job.id == "soon"]
-    assert soon.created > soon.due - 1_500_000  # whole seconds it was on its way
+    if celery_version() >= (5, 5):  # which sends it by way of these queues
+        assert soon.created > soon.due - 1_500_000  # whole seconds it was on its way
     app.close()
 
 

@@ -264,6 +264,7 @@ def test_queues_are_added_and_taken_away_and_the_worker_shut_down(place: Place) 
     assert "add consumer more" in done.stdout, place.log()
     id = place.app.send_task("proj.add", (1, 2), queue="more").id
     until(lambda: place.state(id) == "succeeded", "a job of the new queue")
+    until(lambda: place.node in place.celery.command("inspect", "-d", place.node, "ping").stdout, "it hears again")
     done = place.celery.command("control", "-d", place.node, "-t", "10", "cancel_consumer", "more")
     assert "no longer consuming from more" in done.stdout, place.log()
     until(lambda: place.node in place.celery.command("inspect", "-d", place.node, "ping").stdout, "it is there again")

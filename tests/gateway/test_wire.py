@@ -60,6 +60,8 @@ add.apply_async((2,), {"y": 3}, queue="v1", task_id="old", countdown=60, expires
 def sent(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Envelope]]:
     """What a client put on each queue, oldest first."""
     url = shared_redis.url(7)
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()  # what clients of other tests left
     with CeleryProgram(tmp_path_factory.mktemp("proj"), PROJECT, {"BROKER": url, "BACKEND": url}) as program:
         program.run(SEND)
     with redis.Redis.from_url(url) as client:

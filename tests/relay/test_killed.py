@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pika
 import pytest
 from tests.relay.kit import Fleet, until
 from tests.relay.rabbit import Hands, call, id_of
@@ -106,6 +108,61 @@ def test_killed_at_any_step_it_puts_each_message_once(
         assert {part.step: [id_of(raw) for raw in part.put] for part in parts} == {step: [step] for step in STEPS}
         early = {part.step: part.seconds_early for part in parts if part.seconds_early > 0}
         assert not early
+
+
+def test_the_broker_is_killed_while_it_commits(tmp_path: Path) -> None:
+    """It may have kept all, nothing, or some of each queue: what the relay was not told of is put again."""
+    ids = [f"job{number:02}" for number in range(20)]
+    with ExitStack() as stack:
+        broker = stack.enter_context(RabbitServer(tmp_path / "broker"))
+        fleet = stack.enter_context(Fleet(tmp_path, broker.url()))
+        proxy = stack.enter_context(Proxy(broker.port))
+        with Hands(broker.url()) as hands:
+            hands.declare("celery", "celery.later")
+            fleet.broker = f"amqp://guest:guest@127.0.0.1:{proxy.port}/%2F"
+            fleet.relay()
+            for id in ids:
+                hands.send("celery.later", call(id, 4))
+            fleet.until(lambda: len(fleet.jobs()) == len(ids))
+        killer = threading.Timer(0.001, broker.kill)
+        putting = []
+
+        def commits(data: bytes) -> bool:
+            """It is let through, and meets a broker that is about to die."""
+            putting.append(b"\x06celery" in data)
+            if any(putting) and COMMIT in data and not killer.is_alive() and not killer.finished.is_set():
+                killer.start()
+            return False
+
+        proxy.cut_call(commits)
+        until(killer.finished.is_set, fleet.logs)
+        killer.join()
+        broker.start()
+        with Hands(broker.url()) as hands:
+            fleet.until(lambda: set(fleet.states()) == {"succeeded"})
+            fleet.until(lambda: hands.waiting("celery.later.ledger") == 0)
+            assert set(map(id_of, hands.take("celery"))) == set(ids)
+
+
+def test_what_was_being_put_when_the_broker_ended_is_put_again(url: str, tmp_path: Path) -> None:
+    """The ledger's entries are of one life of the broker; only those of the present one tell what was put."""
+    with Fleet(tmp_path, url) as fleet, Hands(url) as hands:
+        hands.declare("celery", "celery.later")
+        for id in ("sure", "doubtful"):
+            hands.send("celery.later", call(id, 600))
+        fleet.relay()
+        fleet.until(lambda: len(fleet.jobs()) == 2)
+        fleet.end_relay(0)
+        hands.channel.queue_purge("celery.later.ledger.life")
+        hands.channel.basic_publish("", "celery.later.ledger.life", b"now")
+        for life, id in (("now", "sure"), ("then", "doubtful")):
+            entry = pika.BasicProperties(message_id=life, delivery_mode=2, headers={"life": life})
+            hands.channel.basic_publish("", "celery.later.ledger", f'["{id}"]'.encode(), entry)
+        fleet.relay()
+        fleet.duly("move", "--queue", "celery.later", "--eta", "now", "--yes")
+        fleet.until(lambda: fleet.states() == ["succeeded"] * 2)
+        assert list(map(id_of, hands.take("celery"))) == ["doubtful"]
+        assert "1 messages were being put on celery when the broker ended" in fleet.log(1)
 
 
 class Part:

@@ -27,6 +27,14 @@ def celery_python() -> str:
     return python
 
 
+def celery_version() -> tuple[int, int]:
+    """Of the Celery in that Python."""
+    code = "import celery; print(*celery.VERSION[:2])"
+    said = subprocess.run([celery_python(), "-c", code], capture_output=True, text=True, check=True).stdout
+    major, minor = said.split()
+    return int(major), int(minor)
+
+
 class CeleryProgram:
     """A Celery project in a folder: one module, ``proj``, whose text is given, with the app in ``app``.
 

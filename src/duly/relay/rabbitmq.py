@@ -7,6 +7,11 @@ puts. Whoever puts is its exclusive consumer, on the channel it puts on. So ther
 reads there what the one before it did (the broker lets the ledger go only when that one's channel has ended), and one
 that was cut off or frozen can put nothing more.
 
+A broker that dies in the middle of a commit keeps what some of the queues have. So an entry says in which life of the
+broker it was written. Of one from an earlier life nobody knows whether its messages were kept too; those that the
+store does not know to be put are put again (docs/decisions/0008-put-again-after-the-broker-died.md). What tells one
+life from the next is a message in a queue beside the ledger that does not outlive the broker.
+
 ``commit-ok`` comes when the queues have confirmed, as publisher confirms do: 100 messages cost one round trip.
 """
 
@@ -37,11 +42,12 @@ _PREFETCH = 500
 _LOOK_EVERY = 2.0  # seconds between two looks for an inbox that is not there, or a ledger that another relay has
 _PATIENCE = 30.0  # seconds to be told what is in a ledger
 _NOT_FOUND, _REFUSED = 404, 403  # AMQP's reply codes
+_LIFE = "life"  # a header of entries
 
 _OnMessage = Callable[[object, Any, pika.BasicProperties, bytes], None]
 
-LEDGER = ".ledger"
-"""What follows the name of an inbox in the name of its ledger."""
+LEDGER, LIFE = ".ledger", ".life"
+"""What follows the name of an inbox in the name of its ledger, and that name in the one of the queue beside it."""
 
 
 class AmqpForm:
@@ -198,7 +204,7 @@ class RabbitPutter(_Link):
 class _Ledger:
     """What was put and is not settled yet: entries of ids, each a message of the ledger's queue.
 
-    An entry is taken from the queue when the last of its ids is settled.
+    An entry is taken from the queue when the last of its ids is settled, or put again.
     """
 
     def __init__(self, connection: BlockingConnection, queue: str) -> None:
@@ -207,9 +213,11 @@ class _Ledger:
         self._queue = queue
         self._entries: dict[str, set[str]] = {}  # by the name of the entry
         self._tags: dict[str, int] = {}  # the entries that the broker has handed to us
+        self._doubtful: set[str] = set()  # those from another life of the broker
         self._acked = False  # since the last commit
         self.channel.itself.queue_declare(queue, durable=True)
         self.channel.itself.basic_consume(queue, self._on_entry, exclusive=True)
+        self._life = _life_of(connection, queue + LIFE)
         self._read_what_is_there(connection)
 
     @classmethod
@@ -223,16 +231,23 @@ class _Ledger:
             return None
 
     def __contains__(self, id: str) -> bool:
-        return any(id in ids for ids in self._entries.values())
+        """Whether it was put; not if that is in doubt."""
+        return any(id in ids for entry, ids in self._entries.items() if entry not in self._doubtful)
 
     def ids(self) -> set[str]:
         return set().union(*self._entries.values())
 
     def put(self, target: str, messages: Sequence[Put]) -> list[str]:
         """Put them and the entry in one commit; gives the ids of those that came back."""
+        ids = {message.id for message in messages}
+        if again := ids & self.ids():
+            log.warning(
+                "%d messages were being put on %s when the broker ended; they are put again", len(again), target
+            )
+            self.settled(again)  # in what was written then; with this commit
         for message in messages:
             self.channel.publish(target, message.raw)
-        self._write({message.id for message in messages})
+        self._write(ids)
         returned = self.channel.commit()
         self._acked = False
         return [message.id for message in messages if (target, message.raw) in returned]
@@ -243,6 +258,7 @@ class _Ledger:
             if not left and entry in self._tags:
                 self.channel.itself.basic_ack(self._tags.pop(entry))  # with the next commit
                 self._acked = True
+                self._doubtful.discard(entry)
                 del self._entries[entry]
 
     def clear(self) -> None:
@@ -254,13 +270,15 @@ class _Ledger:
     def _write(self, ids: set[str]) -> str:
         name = uuid.uuid4().hex
         self._entries[name] = ids
-        entry = pika.BasicProperties(message_id=name, delivery_mode=2)
+        entry = pika.BasicProperties(message_id=name, delivery_mode=2, headers={_LIFE: self._life})
         self.channel.itself.basic_publish("", self._queue, msgspec.json.encode(sorted(ids)), entry)
         return name
 
     def _on_entry(self, channel: object, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         name = str(properties.message_id)
         self._tags[name] = method.delivery_tag
+        if (properties.headers or {}).get(_LIFE) != self._life:
+            self._doubtful.add(name)
         left = self._entries.setdefault(name, set(msgspec.json.decode(body, type=list[str])))
         if not left:
             self.settled(())
@@ -303,6 +321,19 @@ class _Channel:
 
 def _raw(properties: pika.BasicProperties, body: bytes) -> Raw:
     return Raw(body=body, properties=b"".join(properties.encode()))
+
+
+def _life_of(connection: BlockingConnection, queue: str) -> str:
+    """What names the broker's present life: a message that is not written to disk. Whoever asks has the ledger."""
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "classic"})
+    method, _, body = channel.basic_get(queue)
+    life = body.decode() if method is not None else uuid.uuid4().hex
+    if method is None:
+        channel.basic_publish("", queue, life.encode(), pika.BasicProperties(delivery_mode=1))
+    channel.close()  # which puts back what was got
+    return life
 
 
 def _is_there(connection: BlockingConnection, queue: str) -> bool:
