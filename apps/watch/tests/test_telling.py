@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from pushworld.google import Google, error
 from pushworld.post_office import PostOffice
 
 from duly.contrib.django import app
+from duly.signals import worker_process_init
 from duly.testing import World
 from watch import channels, errands, telling
 from watch.cli import people
@@ -389,3 +391,13 @@ def test_rates_are_the_tasks_own() -> None:
 def test_a_wrong_rate_is_refused(value: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         read({"WATCH_RATES": value})
+
+
+def test_senders_are_made_before_the_first_notice(installation: dict[str, Any]) -> None:
+    """One for each kind that somebody is reached by; a setting that is missing is for the first notice to say."""
+    person("ada", ("fcm", "token-ada"), ("ntfy", "https://ntfy.example/ada"), ("email", "ada@example.org"))
+    worker_process_init.send(None)
+    for thread in threading.enumerate():
+        if thread.name == "senders":
+            thread.join(60)
+    assert channels._make.cache_info().currsize == 2

@@ -17,6 +17,7 @@ from duly import StoreUnavailable
 from duly.contrib.django import app
 from watch import planning
 from watch.cli import main
+from watch.cli.near import did_you_mean
 from watch.cli.root import VERBS
 from watch.environment import read
 from watch.errors import SettingsError
@@ -93,6 +94,22 @@ def test_list_and_remove(watch: Said) -> None:
     assert [one.name for one in app.schedules.list() if one.name.startswith(planning.PREFIX)] == [
         planning.name_of(fine.pk)
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("Fien", "Fine"),
+        ("fine", "Fine"),
+        ("news", "News of the town"),
+        ("town", "News of the town"),
+        ("flats", ""),
+        ("xy", ""),
+    ],
+)
+def test_what_was_meant(text: str, meant: str) -> None:
+    names = ["Fine", "News of the town", "Flats A in the south", "Flats B in the north"]
+    assert did_you_mean(text, names) == (f"; did you mean {meant!r}?" if meant else "")
 
 
 def test_what_was_not_planned_is_put_right(watch: Said) -> None:

@@ -10,6 +10,7 @@ class WatchConfig(AppConfig):
     verbose_name = "Watch"
 
     def ready(self) -> None:
-        from watch import planning, tell_tasks  # noqa: F401 - the latter's tasks are registered
+        from watch import channels, planning, tell_tasks  # noqa: F401 - the latter's tasks are registered
 
         planning.listen()
+        channels.make_early()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import threading
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx2
 from django.conf import settings
+from django.db import DatabaseError, connection
 
+from duly.signals import worker_process_init
 from watch.errors import SettingsError
 from watch.models import Provider, Target
 from watch.pushing import http
@@ -23,6 +27,8 @@ from watch.pushing.services import Services
 from watch.pushing.vapid import Vapid
 from watch.pushing.verdicts import Closed
 from watch.pushing.webpush import WebPush
+
+log = logging.getLogger("watch")
 
 _making = threading.Lock()
 
@@ -67,6 +73,30 @@ def _make(kind: str) -> Sender:
 @functools.cache
 def _client() -> httpx2.Client:
     return http.client()
+
+
+def make_early() -> None:
+    """Make the senders that are in use as soon as a process runs jobs, and not in somebody's first notice: the
+    certificates of an HTTP client alone take a tenth of a second."""
+
+    def begin(**_: Any) -> None:
+        threading.Thread(target=_make_used, name="senders", daemon=True).start()
+
+    worker_process_init.connect(begin, dispatch_uid="watch.channels")
+
+
+def _make_used() -> None:
+    try:
+        used = list(
+            Target.objects.filter(state=Target.State.ALIVE).order_by().values_list("kind", flat=True).distinct()
+        )
+        for kind in used:
+            with contextlib.suppress(Closed):  # the first notice says why
+                sender(kind)
+    except DatabaseError as error:  # so will the first job
+        log.debug("no sender is made early: %s", error)
+    finally:
+        connection.close()
 
 
 def vapid() -> Vapid:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 import click
 
 from watch import channels
+from watch.cli.near import did_you_mean
 from watch.cli.root import console
 from watch.errors import WatchError
 from watch.models import Subscriber, Target
@@ -35,8 +34,8 @@ def _subscriber(name: str) -> Subscriber:
         return found[0]
     if found:
         raise WatchError(f"there are several subscribers called {name!r}; rename one in the admin")
-    near = difflib.get_close_matches(name, Subscriber.objects.values_list("name", flat=True), n=1)
-    raise WatchError(f"no subscriber is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    names = Subscriber.objects.values_list("name", flat=True)
+    raise WatchError(f"no subscriber is called {name!r}{did_you_mean(name, names)}")
 
 
 def _try(target: Target) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rich.table import Table
 from duly import JobError
 from duly.contrib.django import app
 from watch import crawls, planning
+from watch.cli.near import did_you_mean
 from watch.cli.root import console
 from watch.cli.spans import Span, ago, span_text
 from watch.crawling import selectors, spiders
@@ -200,5 +200,4 @@ def _find(text: str) -> Site:
     if fits:
         numbers = ", ".join(str(one.pk) for one in fits)
         raise WatchError(f"there are several sites {text!r}: say which number, one of {numbers}")
-    near = difflib.get_close_matches(text, [one.name for one in sites], n=1)
-    raise WatchError(f"no site {text!r}" + (f"; did you mean {near[0]!r}?" if near else "; see: watch list"))
+    raise WatchError(f"no site {text!r}{did_you_mean(text, [one.name for one in sites]) or '; see: watch list'}")
