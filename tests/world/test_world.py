@@ -40,6 +40,17 @@ def test_a_job_due_in_23_hours_runs_then_and_once() -> None:
         assert job.get() == "https://example.org"
 
 
+def test_a_world_that_is_closed_leaves_nothing_open() -> None:
+    with World() as world:  # what Python and the app open once
+        world.worker()
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with World() as world:
+            for _ in range(5):
+                world.kill(world.worker(concurrency=4))
+    assert len(os.listdir("/dev/fd")) <= before
+
+
 def test_a_job_that_runs_longer_than_the_lease_runs_once() -> None:
     with World() as world:
 

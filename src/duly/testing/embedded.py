@@ -22,9 +22,8 @@ from duly.clock import MICROS, SYSTEM
 from duly.job import WorkerInfo
 from duly.limits import declared
 from duly.store.contract import Store
+from duly.worker import board
 from duly.worker.attempt import Attempts
-from duly.worker.board import Board
-from duly.worker.board import make as make_board
 from duly.worker.link import Go
 from duly.worker.seat import Seat
 from duly.worker.threads import ThreadPool
@@ -53,11 +52,10 @@ def embedded_worker(
     go = Go(worker=worker, name=f"{info.name}@{info.host}", slot=0, pool="thread", slots=concurrency, queues=served,
             homes=(None,) * concurrency, poll=_POLL, soft_time_limit=app.conf.task_soft_time_limit, time_limit=None,
             max_tasks=None, reload=False)  # fmt: skip
-    memory = make_board()
-    board = Board(memory, concurrency)
-    attempts = Attempts(app, go, board, SYSTEM)
+    mine = board.private(concurrency)
+    attempts = Attempts(app, go, mine, SYSTEM)
     seat = Seat(store, worker, 0, served, _POLL, SYSTEM)
-    pool = ThreadPool(go, seat, board, attempts)
+    pool = ThreadPool(go, seat, mine, attempts)
     ended = threading.Event()
     renewal = threading.Thread(target=_renew, args=[store, worker, pool, ended], name="embedded-renewal", daemon=True)
     thread = threading.Thread(target=pool.run, name="embedded-worker", daemon=True)
@@ -71,9 +69,9 @@ def embedded_worker(
         ended.set()
         renewal.join()
         attempts.close()
-        os.close(memory)
-        if thread.is_alive():
+        if thread.is_alive():  # it goes on writing on its board
             raise TimeoutError(f"a task of the embedded worker has not returned within {patience:g} s")
+        mine.close()
         seat.listener.close()
         store.unregister(worker)
 

@@ -8,7 +8,6 @@ decision, so that their worker can die in between.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,9 +20,8 @@ from duly.job import Kind, Lease, Outcome, WorkerInfo
 from duly.limits import declared
 from duly.store.contract import Store
 from duly.testing.history import Event
+from duly.worker import board
 from duly.worker.attempt import Attempts
-from duly.worker.board import Board
-from duly.worker.board import make as make_board
 from duly.worker.interrupt import Guard
 from duly.worker.link import Go
 
@@ -69,11 +67,11 @@ class SimWorker:
         self._old: int | None = None  # the one before, until the store has heard of its end
         self._safe_until = 0  # µs; the lease certainly holds until then
         self._next_beat = 0
-        self._board = make_board()
+        self._board = board.private(slots)
         go = Go(worker=0, name=name, slot=0, pool="process", slots=slots, queues=queues,
                 homes=(None,) * slots, poll=1.0,
                 soft_time_limit=None, time_limit=None, max_tasks=None, reload=False)  # fmt: skip
-        self._attempts = Attempts(world.app, go, Board(self._board, slots), world.clock)
+        self._attempts = Attempts(world.app, go, self._board, world.clock)
         self._guard = Guard()
         self.work = world.store.listen("work")
         self.control = world.store.listen("control")
@@ -170,7 +168,7 @@ class SimWorker:
         self.control.close()
         self._attempts.close()
         self._guard.close()
-        os.close(self._board)
+        self._board.close()
 
     # -- its steps -----------------------------------------------------------------------------------
 

@@ -81,6 +81,7 @@ class Board:
         self._lock = threading.Lock()  # of the journal
 
     def close(self) -> None:
+        """Give the memory back; with the last descriptor of it, it is gone."""
         self._memory.close()
 
     # -- the executor's side -----------------------------------------------------------------------
@@ -198,3 +199,12 @@ class Board:
 def _shortened(lease: Lease) -> Lease:
     """The lease without what settling it does not need."""
     return msgspec.structs.replace(lease, args=b"", headers=None, options=None)
+
+
+def private(slots: int) -> Board:
+    """A board that no other process looks at."""
+    fd = make()
+    try:
+        return Board(fd, slots)
+    finally:
+        os.close(fd)  # the board has its memory mapped
