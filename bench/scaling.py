@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import psutil
+
 from bench import kit
 from bench.drain import SECONDS
 
@@ -11,14 +13,21 @@ JOBS = 100_000
 def measure(run: kit.Run) -> dict[str, float]:
     n = run.size(JOBS)
     side, marks = run.open(n)
-    rates = []
+    rates, costs = [], []
     for executors in (1, 2):
         marks.clear()
         side.send_many(0, n)
+        before = _server_cpu()
         with kit.Spawned(side.worker(executors), run.folder, f"worker{executors}"):
             marks.wait(n, SECONDS)
         rates.append(kit.rate(marks.starts(n)))
-    return {"one": rates[0], "two": rates[1], "times": rates[1] / rates[0]}
+        costs.append((_server_cpu() - before) / n * 1e6)
+    return {"one": rates[0], "two": rates[1], "times": rates[1] / rates[0], "server_us": costs[1]}
+
+
+def _server_cpu() -> float:
+    """CPU seconds of the server so far: while no worker runs, it is all that this process has started."""
+    return sum(sum(process.cpu_times()[:4]) for process in psutil.Process().children(recursive=True))
 
 
 PROGRAM = kit.Program(
@@ -29,6 +38,7 @@ PROGRAM = kit.Program(
         kit.Column("one", "one", "more"),
         kit.Column("two", "two", "more"),
         kit.Column("times", "times", None, 2),
+        kit.Column("server_us", "server CPU µs/job", "less", 1),
     ),
     sides=("duly", "duly-redis", "duly-postgres"),
     measure=measure,
