@@ -1,19 +1,22 @@
-"""What is reserved without waiting for the disk: what a crash makes of it, and how that is found out."""
+"""What is reserved, or told to workers, before it is on the disk: what a crash makes of it, and how it shows."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import psutil
 import pytest
 from postgres_kit import new_schema, put, succeeded, take, worker
-from tests.servers.postgres import PostgresServer, place
+from tests.servers.postgres import PostgresServer, place, store_url
+from tests.servers.proxy import Proxy
 
 import duly.store
 from duly.errors import StoreUnavailable
-from duly.job import Exchange, Filter, Flag, State
+from duly.ids import new_id
+from duly.job import Exchange, Filter, Flag, Job, State
 from duly.store import Store
 from duly.store.contract import Hasty
 from duly.store.postgres import PostgresStore
@@ -120,3 +123,42 @@ def test_a_reserve_that_was_forgotten_is_not_taken_for_an_answer_that_was_lost(
     crash()
     settling.join(PATIENCE)
     assert [outcome.lease for answer in answers for outcome in answer.refused] == leases
+
+
+class Flushes:
+    """Sees when a producer, having woken somebody, waits for the disk; and may cut its connection there, once."""
+
+    def __init__(self, proxy: Proxy, cut: bool) -> None:
+        self.seen = 0
+        self._cut = cut
+        proxy.cut_call(self._watch)
+
+    def _watch(self, data: bytes) -> bool:
+        if b"pg_logical_emit_message" not in data:
+            return False
+        self.seen += 1
+        return self._cut and self.seen == 1
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["quiet", "cut"])
+def test_a_lone_job_wakes_the_idle_first_and_is_on_the_disk_when_the_call_returns(
+    store: PostgresStore, server: PostgresServer, crash: Callable[[], None], cut: bool
+) -> None:
+    """Cut in between, the call is made again, finds the job there, and waits for the disk all the same."""
+    listener = store.listen("work")
+    listener.fileno()  # it may be waited on at any time
+    with Proxy(server.port) as proxy:
+        flushes = Flushes(proxy, cut)
+        options = {"schema": store.place.schema, "timeout": "60"}
+        with closing(duly.store.open(store_url(proxy.port, "postgres", options))) as producer:
+            ids: list[str] = []
+            end = time.monotonic() + PATIENCE
+            while not flushes.seen:
+                assert time.monotonic() < end, "nobody was there to be told"
+                job = Job(id=new_id(), task="t", due=store.now())
+                producer.enqueue([job])
+                ids.append(job.id)
+            assert listener.wait(PATIENCE)
+            crash()
+            assert {job.id for job in store.jobs(Filter()).jobs} == set(ids)
+    listener.close()

@@ -67,9 +67,11 @@ class PostgresStore(SqlStore):
         """One statement, or two for a job that is there already, unless there are keys or gates to be looked at."""
         if not jobs or gates or any(job.key is not None or job.gates or job.after is not None for job in jobs):
             return super().enqueue(jobs, gates)
-        if len(jobs) == 1 and (stored := self._server.call("enqueue_one", producing.one(self.instant, jobs[0]))):
-            self.hear(stored[0][0])
-            return [Enqueued(jobs[0].id, True)]
+        if len(jobs) == 1:
+            stored = self._server.call_durably("enqueue_one", producing.one(self.instant, jobs[0]))
+            if stored:
+                self.hear(stored[0][0])
+                return [Enqueued(jobs[0].id, True)]
         try:
             ((told, stored),) = self._server.call("enqueue", producing.values(self.instant, jobs))
         except StoreError as exc:

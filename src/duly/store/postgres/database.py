@@ -94,6 +94,18 @@ class Database:
         """The same, for one that may not: raises StoreUnavailable if the answer does not come."""
         return self._try(lambda connection: self._rows(connection, name, values), bounded=True, again=False)
 
+    def call_durably(self, name: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """The same as ``call``, for one whose row ends with whether it did not wait for the disk, or that gives none
+        if it was done before, perhaps so: then that is waited for here. Both are repeated together."""
+
+        def step(connection: Connection) -> list[tuple[Any, ...]]:
+            rows = self._rows(connection, name, values)
+            if not rows or rows[0][-1]:
+                self._rows(connection, "flush", ())
+            return rows
+
+        return self._try(step, bounded=True)
+
     def sync(self) -> None:
         """Nothing to wait for: a commit is durable when it is acknowledged."""
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _NOT_PLAIN = frozenset({Kind.LOST, Kind.REPLACED})
 _MEMBER = int(Flag.MEMBER)
 
+_NO_OUTCOMES: list[object] = [None] * 18  # columns; an empty list of each costs as much as the rest of a reserve
+
 _LONG_WAY = "DL001"  # the SQLSTATE by which a function asks for it
 
 
@@ -165,7 +167,6 @@ class Exchanger:
         self, seat: Seat, token: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], hasty: bool
     ) -> list[object]:
         store = self._store
-        rows = stats.rollup(outcomes)
         again = [due for outcome in outcomes if (due := due_again(outcome)) is not None]
         instant, known = store.instant, store.rules
         return [
@@ -175,24 +176,7 @@ class Exchanger:
             None if seat not in self._last else Int8(self._last[seat]),
             Int8(token),
             Int8(known.version),
-            BigInts([o.lease.ref for o in outcomes]),
-            BigInts([o.lease.token for o in outcomes]),
-            Ints([o.kind for o in outcomes]),
-            BigInts([o.started for o in outcomes]),
-            BigInts([o.finished for o in outcomes]),
-            BigInts([o.due for o in outcomes]),
-            Bytes([o.result for o in outcomes]),
-            Bytes([o.error for o in outcomes]),
-            Bytes([o.progress for o in outcomes]),
-            Bytes([o.log for o in outcomes]),
-            BigInts([row.minute for row in rows]),
-            Texts([row.queue for row in rows]),
-            Texts([row.task for row in rows]),
-            Texts([row.outcome for row in rows]),
-            Texts([row.measure for row in rows]),
-            Ints([row.bucket for row in rows]),
-            BigInts([row.n for row in rows]),
-            BigInts([row.total for row in rows]),
+            *_settling(outcomes),
             Int4(max(want, 0)),
             Texts([] if known.moving else [queue for queue in queues if queue not in known.paused]),
             bool(again) and min(again) <= store.now() + WAKE_AHEAD,
@@ -228,6 +212,33 @@ class Exchanger:
         got, refused, closed, self._last[seat] = self._server.write(work, locks=("lanes",))
         store.wake_after(outcomes, got.expired, closed, store.now())
         return Exchange(got.leases, refused, got.more)
+
+
+def _settling(outcomes: Sequence[Outcome]) -> list[object]:
+    """What the function wants to know of them, with the statistics: a column each."""
+    if not outcomes:
+        return _NO_OUTCOMES
+    rows = stats.rollup(outcomes)
+    return [
+        BigInts([o.lease.ref for o in outcomes]),
+        BigInts([o.lease.token for o in outcomes]),
+        Ints([o.kind for o in outcomes]),
+        BigInts([o.started for o in outcomes]),
+        BigInts([o.finished for o in outcomes]),
+        BigInts([o.due for o in outcomes]),
+        Bytes([o.result for o in outcomes]),
+        Bytes([o.error for o in outcomes]),
+        Bytes([o.progress for o in outcomes]),
+        Bytes([o.log for o in outcomes]),
+        BigInts([row.minute for row in rows]),
+        Texts([row.queue for row in rows]),
+        Texts([row.task for row in rows]),
+        Texts([row.outcome for row in rows]),
+        Texts([row.measure for row in rows]),
+        Ints([row.bucket for row in rows]),
+        BigInts([row.n for row in rows]),
+        BigInts([row.total for row in rows]),
+    ]
 
 
 def _new_token() -> int:

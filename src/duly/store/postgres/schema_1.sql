@@ -239,6 +239,14 @@ CREATE FUNCTION duly.wake(name text) RETURNS boolean LANGUAGE sql AS $$
         ELSE pg_notify(name, '') IS NULL END
 $$;
 
+-- The same, before the disk is waited for if there is somebody to be told, which is what it gives: then the caller waits, in a
+-- transaction after this one.
+CREATE FUNCTION duly.wake_first(name text) RETURNS boolean LANGUAGE sql AS $$
+    SELECT CASE WHEN pg_try_advisory_lock(hashtextextended(name, 0))
+        THEN NOT pg_advisory_unlock(hashtextextended(name, 0))
+        ELSE (pg_notify(name, '') IS NULL) IN (true, false) AND set_config('synchronous_commit', 'off', true) = 'off' END
+$$;
+
 -- Store jobs without keys, in order. `stored`: the ids that were not there before; NULL if that is all of them. Raises
 -- DL001 if this store was moved away and sealed.
 CREATE FUNCTION duly.enqueue(
@@ -370,7 +378,7 @@ END $$;
 -- knows, `limited` the tasks that have one; the caller does not ask for limited queues).
 -- Gives the reserved jobs, each with its place in the order to run them, and as the last row, with a status, what else there is to
 -- say, as JSON: the clock; rules, if the caller has to read them again, nothing having been done; expired, more: see running.Reserved.
--- `hasty`: what reserves, and does nothing else, does not wait for the disk, unless it brings an at-most-once job (flag 1).
+-- What concerns outcomes may be NULL. `hasty`: what reserves, and does nothing else, does not wait for the disk, unless it brings an at-most-once job (flag 1).
 -- Raises DL001, with nothing done, where a stale lease, a gate, another exchange of the seat, or a job that a limit or the overlap
 -- of a schedule (flags 4 and 8) concerns asks for the long way: one that is due, was counted, or waits in a lane that has opened.
 CREATE FUNCTION duly.exchange(
@@ -392,7 +400,7 @@ SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     clock bigint := coalesce(at, duly.clock());
-    settles boolean := cardinality(refs) > 0;
+    settles boolean := coalesce(cardinality(refs), 0) > 0;
     picked bigint[];
     overdue bigint[];
     asks_for_more boolean;  -- a due job counts in a gate, or may be held back

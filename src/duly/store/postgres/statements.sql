@@ -503,14 +503,18 @@ SELECT (SELECT rules FROM duly.meta), least(
 SELECT clock, stored FROM duly.enqueue(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name enqueue_one
--- The function in one statement, for one job, since calling it costs as much as storing the job. Gives the clock; nothing if
--- nothing was stored: then the function says why.
+-- The function in one statement, for one job, since calling it costs as much as storing the job. Gives the clock, and whether a
+-- worker was woken before the job is on the disk ("flush" waits for it); nothing if nothing was stored: then the function says why.
 INSERT INTO duly.jobs (id, task, args, queue, priority, due, expires, flags, headers, options, limit_key, created)
 SELECT ?::text, ?::text, ?::bytea, ?::text, ?::smallint, ?::bigint, ?::bigint, ?::integer, ?::bytea, ?::bytea, ?::text,
     coalesce(?::bigint, duly.clock())
 WHERE NOT EXISTS (SELECT FROM (SELECT sealed FROM duly.moving FOR SHARE) m WHERE sealed = 1)
 ON CONFLICT (id) DO NOTHING
-RETURNING created, CASE WHEN due <= created + ?::bigint THEN duly.wake('duly/work') END
+RETURNING created, CASE WHEN due <= created + ?::bigint THEN duly.wake_first('duly/work') END
+
+-- :name flush
+-- Wait until all that was committed before is on the disk: the smallest record that a commit waits for.
+SELECT pg_logical_emit_message(true, 'duly', '')
 
 -- :name exchange
 SELECT * FROM duly.exchange(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
