@@ -5,12 +5,15 @@
 
 local gate, at_most, refs = A[1], A[2], A[3]
 
+-- By index, from 0 on with holes: counting up is quicker than sorting.
 local function all_refs()
-    local found, members = redis.call('HGETALL', key('members:' .. gate)), {}
-    for i = 1, #found, 2 do members[#members + 1] = {tonumber(found[i]), cmsgpack.unpack(found[i + 1])[1]} end
-    table.sort(members, function(a, b) return a[1] < b[1] end)
-    for i = 1, #members do members[i] = members[i][2] end
-    return members
+    local found, by_index, last, all = redis.call('HGETALL', key('members:' .. gate)), {}, -1, {}
+    for i = 1, #found, 2 do
+        local index = tonumber(found[i])
+        by_index[index], last = cmsgpack.unpack(found[i + 1])[1], math.max(last, index)
+    end
+    for index = 0, last do all[#all + 1] = by_index[index] end
+    return all
 end
 
 if not refs then
