@@ -88,22 +88,23 @@ class Instrumentation:
         if tracer is None:
             return None
         try:
-            headers = request.headers
+            lease = request.lease
+            headers = {} if lease.headers is None else decode_value(lease.headers)
             sent = propagate.extract(headers) if headers else context.Context()
-            linked = LINKED in headers or request.attempt > 1
+            linked = LINKED in headers or lease.attempt > 1
             origin = trace.get_current_span(sent).get_span_context() if linked else trace.INVALID_SPAN_CONTEXT
             span = tracer.start_span(
-                f"process {request.queue}",
+                f"process {lease.queue}",
                 context=context.Context() if linked else sent,
                 kind=SpanKind.CONSUMER,
                 attributes={
                     "messaging.system": "duly",
                     "messaging.operation.name": "process",
                     "messaging.operation.type": "process",
-                    "messaging.destination.name": request.queue,
-                    "messaging.message.id": request.id,
-                    "duly.task.name": request.task,
-                    "duly.attempt": request.attempt,
+                    "messaging.destination.name": lease.queue,
+                    "messaging.message.id": lease.id,
+                    "duly.task.name": lease.task,
+                    "duly.attempt": lease.attempt,
                 },
                 links=[Link(origin)] if origin.is_valid else None,
             )
