@@ -218,8 +218,11 @@ SELECT id, info FROM duly.audit WHERE id < ? ORDER BY id DESC LIMIT ?
 SELECT effects.key, value FROM duly.effects JOIN duly.jobs ON seq = job WHERE id = ? ORDER BY effects.key
 
 -- :name count_due
-SELECT count(*) FROM (SELECT 1 FROM duly.jobs WHERE state = 0 AND lane IS NULL AND queue = ? AND priority = ?
-    AND due >= ? AND due < ? LIMIT ?) counted
+WITH span AS (SELECT key, value AS first, lead(value) OVER (ORDER BY key) AS next
+    FROM unnest(?::bigint[]) WITH ORDINALITY AS edge (value, key))
+SELECT (SELECT count(*) FROM (SELECT 1 FROM duly.jobs WHERE state = 0 AND lane IS NULL AND queue = ? AND priority = ?
+    AND due >= span.first AND due < span.next LIMIT ?) counted)
+FROM span WHERE next IS NOT NULL ORDER BY key
 
 -- :name delete_rollups
 DELETE FROM duly.rollup WHERE minute < ?

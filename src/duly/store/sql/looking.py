@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Sequence
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -212,16 +211,16 @@ def counts(db: Db, now: int) -> list[QueueCount]:
 
 
 def due_counts(db: Db, edges: Sequence[int], cap: int) -> dict[str, list[int]]:
-    """Each queue, priority and span is one range of an index."""
-    spans = list(pairwise(edges))
+    """Each queue, priority and span is one range of an index; the spans of a queue and priority are one question."""
+    if len(edges) < 2:
+        return {}
     tally: dict[str, list[int]] = {}
     for queue, priority, due in _levels(db):
-        if not spans or due >= edges[-1]:
+        if due >= edges[-1]:
             continue
-        counted = tally.setdefault(queue, [0] * len(spans))
-        for i, (start, end) in enumerate(spans):
-            if due < end and counted[i] < cap:
-                counted[i] += db.run("count_due", (queue, priority, start, end, cap - counted[i])).fetchone()[0]
+        counted = tally.setdefault(queue, [0] * (len(edges) - 1))
+        for i, (n,) in enumerate(db.run("count_due", (db.array(edges), queue, priority, cap))):
+            counted[i] = min(counted[i] + n, cap)
     return {queue: counted for queue, counted in sorted(tally.items()) if any(counted)}
 
 

@@ -414,8 +414,10 @@ SELECT id, info FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?
 SELECT effects.key, value FROM effects JOIN jobs ON seq = job WHERE id = ? ORDER BY effects.key
 
 -- :name count_due
-SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NULL AND queue = ? AND priority = ?
-    AND due >= ? AND due < ? LIMIT ?)
+WITH span AS (SELECT key, value AS first, lead(value) OVER (ORDER BY key) AS next FROM json_each(?))
+SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 0 AND lane IS NULL AND queue = ? AND priority = ?
+    AND due >= span.first AND due < span.next LIMIT ?))
+FROM span WHERE next IS NOT NULL ORDER BY key
 
 -- :name delete_rollups
 DELETE FROM rollup WHERE minute < ?
