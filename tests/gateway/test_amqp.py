@@ -137,7 +137,7 @@ def tell(i):
         def theirs() -> list[int]:
             return [int(line) for line in notes.read_text().split()] if notes.exists() else []
 
-        until(lambda: len(theirs()) + len(jobs(app, queue)) == 400, "all, at one of them")
+        until(lambda: len(theirs()) + len(jobs(app, queue)) >= 400, "all, at one of them")
         ours = [int(job.args.strip(b"[]{},")) for job in jobs(app, queue)]
     assert ours
     assert theirs()
