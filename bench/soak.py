@@ -2,7 +2,8 @@
 
 ``python -m bench.soak --jobs 3000000``: jobs are stored and run (as far as the store sees it) in rounds of 20,000,
 without a pause, beside a million that are due tomorrow; what has ended is pruned as it goes. For each tenth it prints
-the rate, the server's processor time for a job, and the size of the table of jobs and of its indexes.
+the rate of all that, the rate at which they are run, the server's processor time for a job, and the size of the table
+of jobs and of its indexes; at the end, the last tenth beside the second (in the first little is pruned yet).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Soak:
         assert isinstance(self.store, PostgresStore)
         self.worker = self.store.register(WorkerInfo(name="soak", host="h", pid=1), 10**12)
         self._tidied = time.monotonic()
+        self.draining = 0.0  # seconds in which jobs were run and not stored
 
     def fill(self, n: int) -> None:
         """Jobs that are due tomorrow."""
@@ -47,6 +49,11 @@ class Soak:
         now = self.store.now()
         for _ in range(ROUND // 1_000):
             self.store.enqueue([Job(id=new_id(), task="t", due=now) for _ in range(1_000)])
+        began = time.monotonic()
+        self.drain()
+        self.draining += time.monotonic() - began
+
+    def drain(self) -> None:
         outcomes: list[Outcome] = []
         while True:
             got = self.store.exchange(self.worker, 0, outcomes, BATCH, ["default"])
@@ -80,6 +87,24 @@ class Soak:
         return sum(one.user + one.system + one.children_user + one.children_system for one in times)
 
 
+def measure(soak: Soak, rounds: int, so_far: int) -> dict[str, float]:
+    """Some rounds; prints a line, and gives its figures."""
+    began, used, drained = time.monotonic(), soak.server_time(), soak.draining
+    for _ in range(rounds):
+        soak.turn()
+    seconds, cpu, draining = time.monotonic() - began, soak.server_time() - used, soak.draining - drained
+    table, indexes = soak.size()
+    n = rounds * ROUND
+    figures = {"drain": n / draining, "table": table, "indexes": indexes}
+    rates = f"{n / seconds:,.0f}", f"{n / draining:,.0f}", f"{cpu / n * 1e6:.1f}"
+    print(_row(f"{so_far:,}", *rates, f"{table:,}", f"{indexes:,}"), flush=True)
+    return figures
+
+
+def _row(*cells: str) -> str:
+    return "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, (10, 8, 9, 13, 8, 10), strict=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=3_000_000)
@@ -88,19 +113,11 @@ def main() -> None:
     with place() as folder, PostgresServer(folder / "postgres", settings={"autovacuum_naptime": "60s"}) as server:
         soak = Soak(server)
         soak.fill(asked.future)
-        print(f"{'jobs':>10}  {'jobs/s':>8}  {'server µs/job':>13}  {'table MB':>8}  {'indexes MB':>10}")
+        print(_row("jobs", "jobs/s", "drained/s", "server µs/job", "table MB", "indexes MB"))
         part = max(asked.jobs // 10 // ROUND, 1)
-        for tenth in range(1, 11):
-            began, used = time.monotonic(), soak.server_time()
-            for _ in range(part):
-                soak.turn()
-            seconds, cpu = time.monotonic() - began, soak.server_time() - used
-            table, indexes = soak.size()
-            n = part * ROUND
-            print(
-                f"{tenth * n:>10,}  {n / seconds:>8,.0f}  {cpu / n * 1e6:>13.1f}  {table:>8,}  {indexes:>10,}",
-                flush=True,
-            )
+        tenths = [measure(soak, part, part * ROUND * (i + 1)) for i in range(10)]
+        first, last = tenths[1], tenths[-1]
+        print("last to second: " + ", ".join(f"{name} x{last[name] / first[name]:.2f}" for name in first))
         soak.store.close()
 
 
