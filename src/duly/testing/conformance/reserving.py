@@ -151,6 +151,18 @@ class Reserving(Base):
         assert reserve(store, worker) == []
         assert state(store, id) == State.CANCELLED
 
+    def test_who_was_woken_is_given_nothing_that_may_not_start(self, store: Store, worker: int) -> None:
+        gone = put(store, expires=T0)
+        assert reserve(store, worker, woken=True) == []
+        assert state(store, gone) == State.CANCELLED
+        held = put(store)
+        store.pause("default")
+        assert reserve(store, worker, woken=True) == []
+        store.resume("default")
+        store.exchange(worker, 0, [ended(store, take(store, worker), Kind.RETRY, due=T0)], 0, [])
+        again = take(store, worker)
+        assert (again.id, again.attempt, again.retries) == (held, 2, 1)
+
     # -- settle and reserve in one -----------------------------------------------------------------
 
     def test_a_job_settled_as_retry_due_now_can_come_back_in_the_same_exchange(
