@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +26,31 @@ on_every_store = pytest.mark.parametrize("store_url", KINDS, indirect=True)
 """For a test that takes ``store_url``, or a fixture made of it."""
 
 _numbers = itertools.count()
+
+_LEFT = 100  # descriptors that a module may leave: servers, which later ones share, and what Python keeps
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closes_what_it_opens(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A process that runs hundreds of modules ends at its thousandth open file, somewhere else than where they were
+    left open; and what a test cannot close, users cannot."""
+    before = _open_files()
+    yield
+    end = time.monotonic() + 20  # seconds for threads that are just ending
+    while len(left := {fd: what for fd, what in _open_files().items() if before.get(fd) != what}) > _LEFT:
+        if time.monotonic() > end:
+            pytest.fail(f"{request.node.nodeid} left {len(left)} files open: {sorted(left.values())[:100]}")
+        gc.collect()
+        time.sleep(0.05)
+
+
+def _open_files() -> dict[str, str]:
+    """The descriptors of this process, with what they are where the system says it."""
+    found = dict.fromkeys(os.listdir("/dev/fd"), "")
+    for fd in found:
+        with contextlib.suppress(OSError):
+            found[fd] = os.readlink(f"/dev/fd/{fd}")
+    return found
 
 
 @pytest.fixture(scope="session")
