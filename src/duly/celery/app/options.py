@@ -23,6 +23,7 @@ _KEPT = "a job stays in the store until it has ended, and runs again if its work
 _PYDANTIC = "annotate arguments and results: dataclasses, TypedDicts, enums and msgspec Structs are read back as such"
 _NO_BROKER = "a call goes to the app's store; there is no connection or producer to choose"
 _HIDDEN = 'what is shown is what is stored; sensitive=("password",) at the task hides arguments'
+_TRAIL = "a result's children are those of its canvas; what a task calls by itself is none of them"
 _CANVAS = "it is set by chains, groups and chords"
 
 TASK_SO_ANYWAY: dict[str, tuple[tuple[object, ...], str]] = {
@@ -32,7 +33,7 @@ TASK_SO_ANYWAY: dict[str, tuple[tuple[object, ...], str]] = {
     "track_started": ((True, False, None), "the store always knows what runs"),
     "send_events": ((True, False, None), "the store knows everything that happens"),
     "store_errors_even_if_ignored": ((True, None), "errors are always kept"),
-    "trail": ((True, False, None), "the store knows what a job has called"),
+    "trail": ((True, False, None), _TRAIL),
     "lazy": ((True, False, None), "a task is made where it is declared"),
     "shared": ((True, False, None), "@shared_task shares a task among apps"),
     "compression": ((None,), "arguments are stored as they are"),
@@ -57,7 +58,7 @@ CALL_SO_ANYWAY: dict[str, tuple[tuple[object, ...], str]] = {
     "retry": ((True, None), "a call waits for a busy store as long as its URL's timeout says"),
     "retry_policy": ((None,), "a call waits for a busy store as long as its URL's timeout says"),
     "compression": ((None,), "arguments are stored as they are"),
-    "add_to_parent": ((True, None), "the store knows what a job has called"),
+    "add_to_parent": ((True, None), _TRAIL),
     "delivery_mode": ((2, "persistent", None), "a job is on the disk when the call returns"),
 }
 
