@@ -141,22 +141,15 @@ class Confirms:
         return True
 
 
-def run_until_asked(run: Run, confirms: Confirms) -> str:
-    """Long jobs after many short ones, until one of them was reserved as if it were short; gives its id."""
-    end = time.monotonic() + PATIENCE
-    while not confirms.seen:
-        assert time.monotonic() < end, "every reserve waited for the disk"
-        put(run, "noop", 30)
-        until(lambda: have_ended(run))
-        [long] = put(run, "nap", 1, 0.6)
-        until(lambda: bool(confirms.seen) or have_ended(run))
-    return long
-
-
-def test_a_job_whose_reserve_the_store_may_have_forgotten_is_ended_and_runs_again(run: Run) -> None:
+def test_a_job_whose_reserve_the_store_may_have_forgotten_is_ended_and_runs_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert isinstance(run.place, ServerPlace)
+    monkeypatch.setenv("CHAOS_ALL_SHORT", "1")
     run.start_worker("process", 10.0, slots=1)
-    job = run_until_asked(run, Confirms(run.place.proxy))
+    confirms = Confirms(run.place.proxy)
+    [job] = put(run, "nap", 1, 3.0)
+    until(lambda: confirms.seen)
     [first] = [event for event in starts(run) if event["job"] == job]
     until(lambda: not lives(first.pid))
     run.place.proxy.heal()

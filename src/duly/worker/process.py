@@ -110,6 +110,7 @@ class ProcessPool:
         # Settling what is done would take longer than the job waits.
         leases = self._seat.exchange([], want, quiet, brief=True)
         self._pending.extendleft(reversed(leases))
+        self._have_watched()
         return self._seat.now()
 
     def _rest(self) -> None:
@@ -123,8 +124,7 @@ class ProcessPool:
         """Run what is pending, up to the end, or to a job that has to be settled before the next starts."""
         self._guard.restore()
         self._batch += 1
-        if len(self._pending) > 1 and not self._busy.is_set():  # a job alone holds up nobody
-            self._busy.set()
+        self._have_watched()
         take, keep, run, guard = self._pending.popleft, self._done.append, self._attempts.run, self._guard
         note = self._board.note
         ran = 0
@@ -150,6 +150,11 @@ class ProcessPool:
         except IndexError:  # nothing is pending any more
             finished = started
         self._learn(ran, finished - begun)
+
+    def _have_watched(self) -> None:
+        """Wake the flusher. A job alone holds up nobody, but its lease may have to be made sure."""
+        if (len(self._pending) > 1 or self._seat.unsure) and not self._busy.is_set():
+            self._busy.set()
 
     def _learn(self, ran: int, took: int) -> None:
         if not ran:

@@ -46,7 +46,7 @@ class Seat:
         self._misses = 0  # looks in a row that found something due but brought nothing
         self._expect = False  # the last wait ended for a reason: there should be something to reserve
         self._hasty = store if isinstance(store, Hasty) else None
-        self._unsure = False  # a crash of the store might undo the last reserve
+        self.unsure = False  # a crash of the store might undo the last reserve; see is_sure
 
     def serve(self, queues: Sequence[str]) -> None:
         """Reserve from these queues, in these turns, from now on. From any thread."""
@@ -106,11 +106,11 @@ class Seat:
         wanted = turns if queues is None else queues
         if brief and not outcomes and self._hasty is not None:
             answer = self._hasty.reserve_hastily(self._worker, self._slot, want, wanted)
-            self._unsure = self._unsure or bool(answer.leases)
+            self.unsure = self.unsure or bool(answer.leases)
         else:
             answer = self.store.exchange(self._worker, self._slot, outcomes, want, wanted, expect)
             if outcomes and not answer.refused:  # what is on the disk comes after what was before
-                self._unsure = False
+                self.unsure = False
         if answer.refused:
             for outcome in answer.refused:
                 self.report_refused(outcome)
@@ -125,14 +125,14 @@ class Seat:
     def is_sure(self) -> bool:
         """Whether no crash of the store can undo any more what is reserved here; asks it if need be. False: one has,
         or may have, and others may run these jobs soon."""
-        if not self._unsure:
+        if not self.unsure:
             return True
         assert self._hasty is not None
         try:
-            self._unsure = not self._hasty.confirm(self._worker, self._slot)
+            self.unsure = not self._hasty.confirm(self._worker, self._slot)
         except StoreUnavailable:
             return False
-        return not self._unsure
+        return not self.unsure
 
     def is_due(self, queues: Sequence[str]) -> bool:
         """Whether one of these queues has something to start; False if the store does not say. Quick: no lock."""
