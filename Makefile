@@ -25,9 +25,8 @@ setup: $(VENV)/.stamp ## make the environment .venv with duly and what its tests
 demo: setup ## a thousand real files, a killed worker and 300 appointments, with a report (about a minute)
 	@$(BIN)/python examples/stdlib_census/census.py
 
-# Tests wait more than they compute, so there are three at a time on two cores. Files in their order, those of few but long
-# tests first; pytest-xdist would keep these for the end, where one process is left with them.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Tests wait more than they compute, so there are three at a time on two cores.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 
 # Django's settings are a process's, so the tests of the Django project run apart.
 test: setup $(CELERY)/.stamp servers ## run every test

@@ -179,6 +179,10 @@ class SignalGuard(Guard):
             raise exception_for(reason)
 
 
+class _Withdrawn(BaseException):
+    """Arrives instead of an interruption that is withdrawn."""
+
+
 class ThreadGuard(Guard):
     """Of a thread of a pool: by an asynchronous exception, which comes at the next bytecode.
 
@@ -199,8 +203,7 @@ class ThreadGuard(Guard):
                 with self._lock:
                     self.lease = None
                     if self._pending:
-                        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
-                        self._pending = False
+                        self._withdraw()
                 return
             except (JobCancelled, SoftTimeLimitExceeded):  # it arrived while it was being called back
                 continue
@@ -210,10 +213,26 @@ class ThreadGuard(Guard):
             self._driving = True
             if not self._pending:
                 return
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
-            self._pending = False
+            self._withdraw()
         assert self.reason is not None
         raise exception_for(self.reason)
+
+    def _withdraw(self) -> None:
+        """Let what was sent to this thread, which calls this, not arrive any more. Raises it if it arrives first.
+
+        Another exception takes its place and arrives here. Sending none (NULL) would do for the thread, but until
+        one arrives CPython 3.11 and 3.12 look for it at every call of every thread, and never get on where something
+        traces or profiles.
+        """
+        try:
+            self._send(_Withdrawn)
+            while True:  # it comes at the next bytecode
+                pass
+        except _Withdrawn:
+            self._pending = False
+
+    def _send(self, kind: type[BaseException]) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(kind))
 
     def alarm(self, seconds: float) -> None:
         lease = self.lease
@@ -237,8 +256,7 @@ class ThreadGuard(Guard):
             if self._cancel_task():
                 return
             self._pending = True
-            kind = ctypes.py_object(type(exception_for(reason)))
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), kind)
+            self._send(type(exception_for(reason)))
 
 
 class Alarm:
