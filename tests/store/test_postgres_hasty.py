@@ -18,7 +18,7 @@ from duly.errors import StoreUnavailable
 from duly.ids import new_id
 from duly.job import Exchange, Filter, Flag, Job, State
 from duly.store import Store
-from duly.store.contract import Hasty
+from duly.store.hasty import Hasty
 from duly.store.postgres import PostgresStore
 
 QUEUES = ["default"]

@@ -498,21 +498,3 @@ class Joining(Protocol):
         transaction as it is, for a connection of a kind that is not known or that leads to another database.
         """
         ...
-
-
-@runtime_checkable
-class Hasty(Protocol):
-    """What a store can do that may crash while its workers live on: reserve without waiting for its disk.
-
-    Everybody sees such a reserve at once. A crash of the store in the moments until it is on the disk undoes it:
-    the jobs wait again, and outcomes are refused by their tokens.
-    """
-
-    def reserve_hastily(self, worker: int, slot: int, want: int, queues: Sequence[str]) -> Exchange:
-        """:meth:`Store.exchange` with no outcomes. It waits for the disk where it brings an at-most-once job."""
-        ...
-
-    def confirm(self, worker: int, slot: int) -> bool:
-        """Whether all that was reserved for this seat is on the disk now; False: the store has crashed, and knows
-        nothing of the last. Raises StoreUnavailable, soon, if nobody knows."""
-        ...

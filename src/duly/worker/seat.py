@@ -18,7 +18,7 @@ from duly.clock import MICROS, Clock
 from duly.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
 from duly.job import ErrorInfo, Kind, Lease, Outcome
 from duly.store import Listener, Store
-from duly.store.contract import Hasty
+from duly.store.hasty import Hasty
 
 log = logging.getLogger("duly.worker")
 

@@ -93,11 +93,11 @@ class PostgresStore(SqlStore):
         return self._exchanger.exchange(worker, slot, outcomes, want, queues)
 
     def reserve_hastily(self, worker: int, slot: int, want: int, queues: Sequence[str]) -> Exchange:
-        """See ``contract.Hasty``."""
+        """See ``hasty.Hasty``."""
         return self._exchanger.exchange(worker, slot, (), want, queues, hasty=True)
 
     def confirm(self, worker: int, slot: int) -> bool:
-        """See ``contract.Hasty``."""
+        """See ``hasty.Hasty``."""
         return self._exchanger.confirm(worker, slot)
 
     def next_due(self, queues: Sequence[str]) -> int | None:

@@ -78,7 +78,7 @@ class Exchanger:
         queues: Sequence[str],
         hasty: bool = False,
     ) -> Exchange:
-        """See ``contract.Store``, and for ``hasty`` ``contract.Hasty``."""
+        """See ``contract.Store``, and for ``hasty`` ``hasty.Hasty``."""
         seat = (worker, slot)
         with self._lock:
             try:
@@ -96,7 +96,7 @@ class Exchanger:
             return answer
 
     def confirm(self, worker: int, slot: int) -> bool:
-        """See ``contract.Hasty``."""
+        """See ``hasty.Hasty``."""
         seat = (worker, slot)
         with self._lock:
             values = [Int8(worker), Int4(slot), Int8(self._last.get(seat, 0))]
