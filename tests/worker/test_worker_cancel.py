@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from worker_kit import Shop
+from tests.conftest import on_every_store
+from worker_kit import Shop, eventually
 
-from duly.job import Filter, State
+from duly.job import Filter, Flag, State
 
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
@@ -20,3 +21,24 @@ def test_a_terminated_job_that_is_retried_runs_to_its_end(shop: Shop, pool: str)
     view = shop.wait(job)
     assert (view.state, view.lost, view.attempt) == (State.SUCCEEDED, 0, 2)
     assert shop.notes(job) == ["began", "began", "ended"]
+
+
+@on_every_store
+def test_what_a_terminated_job_had_logged_stays(shop: Shop) -> None:
+    """It is what one looks for when a job had to be ended."""
+    shop.worker()
+    job = shop.add("murmur", str(shop.folder / "never"))
+    eventually(lambda: b"shop: page 1" in (shop.job(job).log or b""))
+    shop.store.cancel(Filter(ids=(job,)), terminate=True)
+    assert b"shop: page 1" in (shop.wait(job).log or b"")
+
+
+def test_a_neighbour_of_a_terminated_job_is_told_why_its_executor_was_killed(shop: Shop) -> None:
+    """Nobody can say how far an at-most-once job got; it was no lack of memory, though."""
+    shop.worker(pool="thread", concurrency=2)
+    job, neighbour = (shop.add("nap", 60, flags=flags) for flags in (0, Flag.AT_MOST_ONCE))
+    for each in (job, neighbour):
+        shop.wait_note(each)
+    shop.store.cancel(Filter(ids=(job,)), terminate=True)
+    assert (shop.wait(job).state, shop.wait(neighbour).state) == (State.CANCELLED, State.UNCERTAIN)
+    assert shop.error(neighbour)["message"].endswith("another job in it was cancelled and had to be ended")

@@ -183,6 +183,7 @@ def test_cancel_of_a_job_that_takes_no_notice(shop: Shop) -> None:
     shop.store.cancel(Filter(ids=(job,)))
     shop.wait_note(job, "swallowed")
     assert shop.wait(job).state == State.CANCELLED
+    assert "did not end within worker_cancel_grace" in shop.error(job)["message"]
     assert shop.wait(shop.add("add", 1, 1)).result == b"2"
     assert "is killed: a cancelled job did not end in time" in worker.text()
 
@@ -194,8 +195,11 @@ def test_terminate(shop: Shop) -> None:
     job = shop.add("hold_gil", 20_000)
     shop.wait_note(job)
     shop.store.cancel(Filter(ids=(job,)), terminate=True)
-    assert shop.wait(job).state == State.CANCELLED
+    view = shop.wait(job)
+    assert (view.state, view.lost) == (State.CANCELLED, 0)
+    assert (error_type(shop, job), shop.error(job)["message"][:18]) == ("JobCancelled", "terminated at once")
     assert eventually(worker.executors) != pid
+    assert "is killed: a job was terminated" in worker.text()
 
 
 def test_a_slow_job_holds_up_nobody(shop: Shop) -> None:

@@ -22,17 +22,25 @@ ends them *uncertain*. What was reserved but not started is released in every ca
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import msgspec
 
 from duly.clock import MICROS
-from duly.job import ErrorInfo, Flag, Kind, Outcome, Rescued
+from duly.job import ErrorInfo, Filter, Flag, Kind, Outcome, Rescued
 from duly.store import Store
 from duly.worker.board import Running
 from duly.worker.telling import tell
 
 _encode = msgspec.json.Encoder().encode
+
+_KILLED = {
+    "limit": "another job in it passed its hard time limit",
+    "cancel": "another job in it was cancelled and had to be ended",
+    "fence": "its worker could not renew its lease",
+    "cold": "its worker was told to leave at once",
+}
+"""Why the supervisor killed an executor, to a job that is not to blame."""
 
 
 class Grave(msgspec.Struct):
@@ -45,19 +53,33 @@ class Grave(msgspec.Struct):
     reason: str | None
     died: float  # monotonic: when it was killed, or was seen dead
     died_at: int  # µs UTC, the same moment
-    culprits: Collection[str]  # job ids, for reason cancel
+    culprits: Mapping[str, str]  # for reason cancel: why each of these jobs was ended
     text: str  # how it died, for people
 
 
 def bury(store: Store, grave: Grave, max_lost: int) -> list[Rescued]:
     """Write the executor's jobs off. Raises StoreError; may then be called again."""
     outcomes, lost = verdicts(grave)
+    outcomes = _with_logs(store, outcomes)
     outcomes += grave.ended  # of those the executor settled itself, the tokens are stale
     if outcomes:
         refused = store.exchange(grave.worker, grave.slot, outcomes, 0, ()).refused
         _tell(grave, [outcome for outcome in outcomes if not any(outcome is one for one in refused)])
     error = _encode(ErrorInfo(type="WorkerLost", module="duly.errors", message=grave.text))
     return store.abandon(grave.worker, grave.slot, lost, error, max_lost)
+
+
+def _with_logs(store: Store, outcomes: list[Outcome]) -> list[Outcome]:
+    """With what the attempts had logged: executors write it to the store while a job runs."""
+    began = [outcome for outcome in outcomes if outcome.kind != Kind.RELEASED]
+    if not began:
+        return outcomes
+    found = store.jobs(Filter(ids=tuple(outcome.lease.id for outcome in began)), limit=len(began)).jobs
+    logs = {(job.id, job.attempt): job.log for job in found}
+    return [
+        msgspec.structs.replace(outcome, log=logs.get((outcome.lease.id, outcome.lease.attempt)))
+        for outcome in outcomes
+    ]
 
 
 def _tell(grave: Grave, settled: list[Outcome]) -> None:
@@ -92,7 +114,7 @@ def _outcome(grave: Grave, running: Running) -> Outcome | None:
     if grave.reason == "memory":
         return _too_big(grave, running) if len(grave.running) == 1 else None
     if grave.reason == "cancel" and running.lease.id in grave.culprits:
-        return None  # losing a job that was asked to cancel ends it cancelled
+        return _cancelled(grave, running)
     if running.lease.flags & Flag.AT_MOST_ONCE:
         return None
     return Outcome(running.lease, Kind.RELEASED, finished=grave.died_at)
@@ -116,6 +138,12 @@ def _past_limit(grave: Grave, running: Running) -> Outcome:
     )
 
 
+def _cancelled(grave: Grave, running: Running) -> Outcome:
+    error = ErrorInfo(type="JobCancelled", module="duly.errors", message=grave.culprits[running.lease.id])
+    started = _started(grave, running)
+    return Outcome(running.lease, Kind.CANCELLED, started=started, finished=grave.died_at, error=_encode(error))
+
+
 def _too_big(grave: Grave, running: Running) -> Outcome:
     error = ErrorInfo(
         type="MemoryError",
@@ -128,6 +156,11 @@ def _too_big(grave: Grave, running: Running) -> Outcome:
 
 def _started(grave: Grave, running: Running) -> int:
     return grave.died_at - int((grave.died - running.started) * MICROS)
+
+
+def killed(reason: str) -> str:
+    """How an executor ended that its supervisor killed, for people."""
+    return f"the executor was killed while it ran the job: {_KILLED[reason]}"
 
 
 def describe(code: int) -> str:

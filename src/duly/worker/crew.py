@@ -32,6 +32,9 @@ _BURY_AGAIN = 0.5  # seconds until a burial that the store refused is tried agai
 _LIVED = 30.0  # seconds; an executor that worked for so long did start well
 _LONGEST_PAUSE = 30.0  # seconds between two starts of an executor that dies at once
 
+_TERMINATED = "terminated at once, as it was revoked or cancelled with terminate=True"
+_IN_VAIN = "cancelled, and killed because it did not end within worker_cancel_grace"
+
 
 class Crew:
     """The executors, by slot.
@@ -62,7 +65,7 @@ class Crew:
         self._next_burial = 0.0
         self._next_weighing = 0.0
         self._cancels: dict[tuple[str, int], float] = {}  # job, token: when its executor is killed for it
-        self._culprits: dict[int, set[str]] = {}  # slot: jobs it was killed for
+        self._culprits: dict[int, dict[str, str]] = {}  # slot: jobs it was killed for, and why
         self._watcher = Watcher(clock) if options.reload else None
 
     # -- starting ------------------------------------------------------------------------------------
@@ -219,9 +222,12 @@ class Crew:
         running = child.running()
         now = self._clock.monotonic()
         ago = int((now - child.killed_at) * 1_000_000) if child.reason else 0
-        text = burial.describe(code)
-        if child.reason == "memory":
+        if child.reason is None:
+            text = burial.describe(code)
+        elif child.reason == "memory":
             text = f"the executor used more than max_memory_per_child, {self._max_memory()} KiB"
+        else:
+            text = burial.killed(child.reason)
         self._graves[child.slot] = Grave(
             worker=child.worker,
             slot=child.slot,
@@ -230,7 +236,7 @@ class Crew:
             reason=child.reason,
             died=child.killed_at if child.reason else now,
             died_at=self._clock.now() - ago,
-            culprits=self._culprits.pop(child.slot, set()),
+            culprits=self._culprits.pop(child.slot, {}),
             text=text,
         )
 
@@ -309,15 +315,16 @@ class Crew:
         self._kill_the_uncooperative(now)
 
     def _kill_the_uncooperative(self, now: float) -> None:
-        late = {attempt for attempt, when in self._cancels.items() if when <= now}
+        late = {attempt: when for attempt, when in self._cancels.items() if when <= now}
         if not late:
             return
         for child in list(self._children.values()):
             leases = [running.lease for running in child.running()]
-            culprits = {lease.id for lease in leases if (lease.id, lease.token) in late}
-            if culprits:
-                self._culprits[child.slot] = culprits
-                self._kill(child, "cancel", "a cancelled job did not end in time")
+            ends = {lease.id: late[lease.id, lease.token] for lease in leases if (lease.id, lease.token) in late}
+            if ends:
+                self._culprits[child.slot] = {id: _TERMINATED if not when else _IN_VAIN for id, when in ends.items()}
+                told = all(not when for when in ends.values())
+                self._kill(child, "cancel", "a job was terminated" if told else "a cancelled job did not end in time")
 
     # -- ending --------------------------------------------------------------------------------------
 
