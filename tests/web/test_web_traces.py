@@ -254,6 +254,10 @@ app = Duly("logged")
 @app.task
 def speak():
     logging.getLogger("speaker").warning("hello %s", "there", extra={"customer": 42})
+
+@app.task
+def fail():
+    raise ValueError("no")
 """
 
 
@@ -264,19 +268,20 @@ def test_a_worker_logs_json_that_names_the_job(tmp_path: Path) -> None:
     log = tmp_path / "log"
     duly = [sys.executable, "-m", "duly", "-A", "logged"]
     worker = subprocess.Popen(
-        [*duly, "worker", "-c", "1", "-l", "INFO", "--logformat", "json", "-f", str(log)], env=env, cwd=tmp_path,
+        [*duly, "worker", "-c", "1", "-l", "DEBUG", "--logformat", "json", "-f", str(log)], env=env, cwd=tmp_path,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         called = subprocess.run(
             [*duly, "call", "logged.speak"], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
         )
+        subprocess.run([*duly, "call", "logged.fail"], env=env, cwd=tmp_path, check=True)
 
-        def said() -> object:
-            lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-            return next((line for line in lines if line["logger"] == "speaker"), None)
+        def said() -> list[Any]:
+            return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-        line = wait_for(said, 30)
+        ends = wait_for(lambda: (found := [line for line in said() if "outcome" in line])[1:] and found, 60)
+        line = next(line for line in said() if line["logger"] == "speaker")
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.wait(20)
@@ -284,6 +289,11 @@ def test_a_worker_logs_json_that_names_the_job(tmp_path: Path) -> None:
     assert (line["level"], line["task"], line["attempt"], line["customer"]) == ("WARNING", "logged.speak", 1, 42)
     assert line["job_id"] in called.stdout
     assert line["time"].endswith("Z")
+    assert {(end["task"], end["outcome"]) for end in ends} == {
+        ("logged.speak", "succeeded"),
+        ("logged.fail", "failed"),
+    }
+    assert all(0 <= end["runtime"] < 60 for end in ends)
 
 
 def test_whatever_is_logged_becomes_one_line_of_json() -> None:

@@ -48,7 +48,7 @@ from duly.worker.copies import leave_copy
 from duly.worker.interrupt import Guard, exception_for
 from duly.worker.joblog import JobLog
 from duly.worker.link import Go
-from duly.worker.telling import tell
+from duly.worker.telling import facts_of, tell
 
 log = logging.getLogger("duly.worker")
 
@@ -272,9 +272,7 @@ class Attempts:
         if request.mark is not None:
             request.mark.end(_SUCCEEDED, None)
         finished = self._instant() + self.offset
-        if self._detailed:
-            log.debug("job %s (%s) succeeded in %.3f s", lease.id, lease.task, (finished - begun.started) / MICROS)
-        return Outcome(
+        outcome = Outcome(
             lease,
             _SUCCEEDED,
             begun.started,
@@ -285,6 +283,10 @@ class Attempts:
             request.progress,
             self._log.take(request) if self._log.tails else None,
         )
+        if self._detailed:
+            taken = (finished - begun.started) / MICROS
+            log.debug("job %s (%s) succeeded in %.3f s", lease.id, lease.task, taken, extra=facts_of(outcome))
+        return outcome
 
     # -- attempts that do not succeed ----------------------------------------------------------------
 
