@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from duly import builtin, periodic, shared
 from duly import store as stores
+from duly.bindings import bindings_of
 from duly.call import CallOptions, check_parts, due_of, make_job
 from duly.client import Client
 from duly.clock import SYSTEM, Clock
@@ -455,7 +456,7 @@ class Duly(Finalizable, Configurable):
     @functools.cached_property
     def control(self) -> Control:
         """Remote control and inspection of workers, queues and limits."""
-        return Control(lambda: self.store, self.clock)
+        return Control(lambda: self.store, self.clock, lambda: bindings_of(self.conf))
 
 
 def _which(which: str | Filter) -> Filter:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from duly import celery_names, limits
+from duly.bindings import Binding
 from duly.call import check_limits
 from duly.clock import MICROS, SYSTEM, Clock
 from duly.inspection import Inspection, node_name
@@ -39,20 +40,24 @@ class Control:
     nobody did.
     """
 
-    inspection = Inspection
-    """What ``inspect`` gives."""
-
-    def __init__(self, store: Callable[[], Store], clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        clock: Clock = SYSTEM,
+        bindings: Callable[[], Iterable[Binding]] = tuple,
+    ) -> None:
+        """``bindings``: what leads to queues, by the asking app's settings."""
         self._store = store
         self._clock = clock
+        self._bindings = bindings
 
     def __getattr__(self, name: str) -> NoReturn:
         raise celery_names.remote("app.control", name)
 
     def inspect(self, destination: str | Sequence[str] | None = None, timeout: float = TIMEOUT) -> Inspection:
         """What workers and the store say about the work."""
-        return self.inspection(self._store, lambda method, args: self.ask(method, args, destination, timeout),
-                               lambda: self.nodes(destination))  # fmt: skip
+        return Inspection(self._store, lambda method, args: self.ask(method, args, destination, timeout),
+                          lambda: self.nodes(destination), self._bindings)  # fmt: skip
 
     # -- written to the store --------------------------------------------------------------------
 

@@ -142,3 +142,9 @@ _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 CHECKS = {name: check for name, (check, _) in _OPTIONS.items()}
 _EXPECTED = {name: expected for name, (_, expected) in _OPTIONS.items()}
+
+
+def spelled(task: Any) -> dict[str, str]:
+    """The options of a task that say something, its own or the app's, as text; what it is called is none of them."""
+    values = {name: getattr(task, name) for name in CHECKS if name != "name"}
+    return {name: str(value) for name, value in values.items() if value not in (None, (), [], "")}

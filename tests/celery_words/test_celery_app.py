@@ -12,6 +12,7 @@ import duly
 from duly import ConfigError
 from duly.celery import Celery, Task, app_or_default, shared_task
 from duly.celery.app import default_app
+from duly.celery.app.control import Inspect
 from duly.celery.exceptions import NotRegistered, Retry
 from duly.celery.kombu import Exchange, Queue
 from duly.job import Filter, WorkerInfo
@@ -311,3 +312,48 @@ def test_inspect_says_none_where_nobody_answers(app: Celery) -> None:
     app.store.register(WorkerInfo(name="w1", host="here", pid=1, queues=("celery",), slots=1), 60_000_000)
     somebody = app.control.inspect()
     assert somebody.active() == somebody.scheduled() == somebody.revoked() == {"w1@here": []}
+
+
+def test_every_node_has_an_answer(app: Celery) -> None:
+    """Scripts go through the nodes of one answer and look each up in another."""
+    store = app.store
+    for name, queues in (("w1", ("celery",)), ("w2", ("celery", "mail"))):
+        store.register(WorkerInfo(name=name, host="here", pid=1, queues=queues, tasks=("proj.add",)), 60_000_000)
+    ids = {queue: app.send_task("proj.add", queue=queue, countdown=60).id for queue in ("celery", "mail", "nobodys")}
+    inspect = app.control.inspect()
+    at = {node: [job["request"]["id"] for job in jobs] for node, jobs in inspect.scheduled().items()}
+    assert at == {"w1@here": [ids["celery"]], "w2@here": [ids["mail"]], "store": [ids["nobodys"]]}
+    queried = inspect.query_task(*ids.values())
+    found = {node: {id: state for id, (state, _) in jobs.items()} for node, jobs in queried.items()}
+    assert found == {"w1@here": {}, "w2@here": {}, "store": dict.fromkeys(ids.values(), "scheduled")}
+    assert inspect.registered_tasks() == {"w1@here": ["proj.add"], "w2@here": ["proj.add"]}
+    app.control.revoke(ids["mail"])
+    assert inspect.revoked() == {"w1@here": [ids["mail"]], "w2@here": [ids["mail"]]}
+
+
+def test_one_node_that_is_named_whole_answers_alone(app: Celery) -> None:
+    app.store.register(WorkerInfo(name="w1", host="here", pid=1, queues=("mail",), tasks=("t",)), 60_000_000)
+    id = app.send_task("t", queue="mail", countdown=60).id
+    app.send_task("t", queue="other", countdown=60)
+    assert app.control.inspect("w1@here").registered() == ["t"]
+    assert [one["request"]["id"] for one in app.control.inspect("w1@here").scheduled()] == [id]
+    assert (
+        app.control.inspect(["w1@here"]).registered() == app.control.inspect("w1").registered() == {"w1@here": ["t"]}
+    )
+    assert app.control.inspect("w2@here").registered() is None
+    assert Inspect(app=app).active() == {"w1@here": []}
+    with pytest.raises(TypeError, match="limit=1"):
+        app.control.inspect(limit=1)
+    with pytest.raises(AttributeError, match="memdump"):
+        _ = app.control.inspect().memdump
+
+
+def test_what_is_kept_in_the_store_is_answered_if_wanted(app: Celery) -> None:
+    app.store.register(WorkerInfo(name="w1", host="here", pid=1, tasks=("t",)), 60_000_000)
+    id = app.send_task("t", countdown=60).id
+    assert app.control.revoke(id) is None
+    said = [{"w1@here": {"ok": f"tasks {id}, other flagged as revoked"}}]
+    assert app.control.revoke([id, "other"], reply=True, timeout=5) == said
+    assert app.control.terminate([id, "other"], ["w1@here"], "SIGKILL", reply=True) == said
+    with pytest.raises(TypeError, match="callback"):
+        app.control.revoke(id, callback=print)

@@ -14,7 +14,7 @@ import pytest
 from control_kit import eventually, job, state, view
 
 import duly.store
-from duly.celery.app.control import Control as CeleryControl
+from duly.celery import Celery
 from duly.control import Control
 from duly.job import Filter, State
 from duly.store.contract import Store
@@ -84,7 +84,7 @@ def run(shop: Path, store_url: str, *words: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=shop, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_a_worker_is_asked_and_told(shop: Path, store: Store, control: Control, start: Start) -> None:
+def test_a_worker_is_asked_and_told(shop: Path, store: Store, store_url: str, control: Control, start: Start) -> None:
     process = start("w1", "-c", "1")
     [node] = [f"{worker.name}@{worker.host}" for worker in store.workers()]
     assert control.ping(timeout=20) == {node: {"ok": "pong"}}
@@ -94,14 +94,22 @@ def test_a_worker_is_asked_and_told(shop: Path, store: Store, control: Control, 
     conf = control.inspect(timeout=20).conf()[node]
     assert (conf["worker_lease"], conf["task_default_queue"]) == (3.0, "default")
     assert "task_default_queue: 'default'" in control.inspect(timeout=20).report()[node]["ok"]
-    assert control.inspect().registered() == {node: ["shop.forever", "shop.nap", "shop.quick"]}
+    shown = ["shop.forever", "shop.nap", "shop.quick [rate_limit=100/s]"]
+    assert control.inspect().registered() == {node: shown}
+    found = control.inspect(timeout=60).registered("rate_limit", "time_limit", "max_retries")[node]
+    assert found[0] == "shop.forever [time_limit=600 max_retries=3]"
+    assert found[2] == "shop.quick [rate_limit=100/s max_retries=3]"
     [limit] = store.limits()
     assert (limit.name, limit.rate, limit.declared) == ("shop.quick", 100, True)
-    celerys = CeleryControl(lambda: store)
-    assert celerys.add_consumer("more", reply=True, timeout=20) == [{node: {"ok": "serves default, more"}}]
-    assert {"name": "more"} in control.inspect().active_queues()[node]
-    assert celerys.cancel_consumer("more", destination=[node], timeout=20) is None
-    assert {"name": "more"} not in control.inspect().active_queues()[node]
+    with Celery("shop", store=store_url) as app:
+        celerys = app.control
+        conf = celerys.inspect(timeout=60).conf()[node]
+        assert (conf["worker_lease"], set(conf) - {"store", "worker_lease", "task_annotations"}) == (3.0, set())
+        assert celerys.inspect(node, timeout=60).conf(with_defaults=True)["task_default_queue"] == "default"
+        assert celerys.add_consumer("more", reply=True, timeout=20) == [{node: {"ok": "serves default, more"}}]
+        assert [queue["name"] for queue in control.inspect().active_queues()[node]] == ["default", "more"]
+        assert celerys.cancel_consumer("more", destination=[node], timeout=20) is None
+        assert [queue["name"] for queue in control.inspect().active_queues()[node]] == ["default"]
     assert control.ask("dance", {}, None, 20)[node]["error"].endswith("knows no 'dance'")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 from control_kit import LEASE, job, put, register, reserve
 
+from duly.bindings import Binding
 from duly.clock import MICROS
 from duly.control import Control
+from duly.job import Limit
 from duly.messages import Reply, TimeLimit
 from duly.store.contract import Store
 from duly.testing.clock import START, ManualClock
@@ -97,8 +99,34 @@ def test_the_store_answers_without_workers(store: Store, clock: ManualClock) -> 
     assert entry["eta"] == "2027-01-15T08:01:00+00:00"
     assert entry["request"]["args"] == [1]
     assert entry["request"]["kwargs"] == {"x": 2}
-    assert inspect.query_task(later.id) == {"store": {later.id: ["scheduled", entry["request"]]}}
+    found = {"store": {later.id: ["scheduled", entry["request"]]}}
+    assert inspect.query_task(later.id) == inspect.query_task([later.id]) == found
+    assert inspect.query_task(later.id, "nobody") == found
     msgspec.json.encode(inspect.scheduled())
+
+
+def test_tasks_are_shown_with_the_rate_in_force(store: Store) -> None:
+    register(store, tasks=("add", "sub"))
+    inspect = Control(lambda: store).inspect()
+    assert inspect.registered() == {"w1@h": ["add", "sub"]}
+    store.set_limit(Limit(scope="task", name="add", rate=10, per=60 * MICROS))
+    assert inspect.registered("rate_limit") == inspect.registered() == {"w1@h": ["add [rate_limit=10/m]", "sub"]}
+
+
+def test_queues_are_shown_with_what_leads_to_them(store: Store) -> None:
+    register(store, queues=("video", "more"))
+    bindings = [Binding("video", "media", "topic", "video.#"), Binding("video", "other", "direct", "v")]
+    video, more = Control(lambda: store, bindings=lambda: bindings).inspect().active_queues()["w1@h"]
+    assert (video["name"], video["exchange"]["name"], video["exchange"]["type"]) == ("video", "media", "topic")
+    assert (video["routing_key"], [one["routing_key"] for one in video["bindings"]]) == ("video.#", ["video.#", "v"])
+    assert (more["exchange"]["name"], more["routing_key"], more["bindings"]) == ("more", "more", [])
+
+
+def test_what_is_sensitive_is_hidden(store: Store) -> None:
+    put(store, due=START + 60 * MICROS, args=b'[["me","hunter2"],{}]', options=b'{"sensitive":["password",1]}')
+    inspect = Control(lambda: store).inspect()
+    assert inspect.scheduled()["store"][0]["request"]["args"] == ["me", "•••"]
+    assert inspect.scheduled(safe=True)["store"][0]["request"]["args"] == "('me', '•••')"
 
 
 def test_what_a_seat_holds_is_active_or_reserved(store: Store) -> None:

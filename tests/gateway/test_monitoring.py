@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.servers.celery import CeleryProgram
 from tests.servers.process import free_port
 
 from duly import Duly
+from duly.celery import Celery
 from duly.job import Filter
 
 APP = """
@@ -27,7 +29,7 @@ from duly import Duly
 
 app = Duly("proj", store=os.environ["STORE"], broker=os.environ["BROKER"])
 
-@app.task
+@app.task(rate_limit="1000/s", max_retries=3)
 def add(x, y=0):
     return x + y
 
@@ -47,6 +49,10 @@ def flaky(self):
 @app.task(sensitive=("password",))
 def login(name, password):
     return "token"
+
+@app.task(sensitive=("password",))
+def brood(password, seconds):
+    time.sleep(seconds)
 """
 
 CELERY = """
@@ -55,6 +61,11 @@ from celery import Celery
 
 app = Celery("proj", broker=os.environ["BROKER"])
 NODE = os.environ["NODE"]
+
+@app.task
+def slow(seconds):
+    time.sleep(seconds)
+
 inspect = app.control.inspect(destination=[NODE], timeout=10)
 """
 
@@ -129,10 +140,10 @@ print(json.dumps(found))
     assert said["ping"] == {"ok": "pong"}
     assert said["stats"]["pool"]["max-concurrency"] == 2
     assert said["stats"]["pid"] == place.worker.pid
-    assert [one.split()[0] for one in said["registered"]] == [
-        "proj.add", "proj.fail", "proj.flaky", "proj.login", "proj.slow",
+    assert said["registered"] == [
+        "proj.add [rate_limit=1000/s]", "proj.brood", "proj.fail", "proj.flaky", "proj.login", "proj.slow",
     ]  # fmt: skip
-    assert [one["name"] for one in said["active_queues"]] == [place.queue]
+    assert [(one["name"], one["routing_key"]) for one in said["active_queues"]] == [(place.queue, place.queue)]
     assert [(one["id"], one["args"]) for one in said["active"]] == [(running, [60])]
     assert [one["request"]["id"] for one in said["scheduled"]] == [later]
     assert said["revoked"] == [gone]
@@ -142,6 +153,49 @@ print(json.dumps(found))
     assert {id: state for id, (state, _) in said["query"].items()} == {running: "active", later: "scheduled"}
     for id in (running, later):
         place.app.control.revoke(id, terminate=True)
+
+
+def test_every_field_of_celerys_answers_is_there(place: Place) -> None:
+    """What a dashboard's script finds by its name in the answer of a worker of Celery's, it finds here."""
+    theirs = f"theirs@{socket.gethostname()}"
+    worker = place.celery.start("worker", "-n", theirs, "-Q", "theirs", "-c", "1", "-l", "WARNING")
+    later = place.call("add", 1, countdown=600)
+    said = place.ask(f"""
+both = dict(destination=[NODE, "{theirs}"], limit=2)
+soon, inspect = app.control.inspect(timeout=1, **both), app.control.inspect(timeout=30, **both)
+app.send_task("proj.brood", ("hunter2", 60), queue="{place.queue}", task_id="broods")
+slow.apply_async((60,), queue="theirs")
+slow.apply_async((60,), queue="theirs", countdown=600)
+while not all((soon.active() or {{}}).get(node) for node in (NODE, "{theirs}")): pass
+while not (soon.scheduled() or {{}}).get("{theirs}"): pass
+said = {{name: getattr(inspect, name)() for name in ["stats", "active", "scheduled", "active_queues", "ping"]}}
+print(json.dumps(said | {{"named": inspect.registered("max_retries", "rate_limit")}}))
+""")
+    os.killpg(worker.pid, signal.SIGKILL)
+    said["stats"][theirs]["pool"].pop("writes")  # how it feeds its children
+    missing = {name: _fields(both[theirs]) - _fields(both[place.node]) for name, both in said.items()}
+    assert missing == {name: set() for name in said}
+    assert "proj.add [max_retries=3 rate_limit=1000/s]" in said["named"][place.node]
+    assert "hunter2" not in json.dumps(said)
+    with Celery("proj", store=place.app.store_url) as app:
+        ours = app.control.inspect(timeout=20)
+        for name in ("active", "scheduled", "active_queues", "ping"):
+            assert _fields(said[name][theirs]) <= _fields(getattr(ours, name)()[place.node]), name
+        missing = _fields(said["stats"][theirs]) - _fields(ours.stats()[place.node])
+    assert {name for name in missing if not name.startswith(".broker")} == {".clock", ".total"}
+    for id in ("broods", later):
+        place.app.control.revoke(id, terminate=True)
+
+
+def _fields(said: Any, path: str = "") -> set[str]:
+    """The paths to all that a JSON value has; a list's items count as one, and tasks' and hosts' names as values."""
+    if isinstance(said, list):
+        return {field for one in said for field in _fields(one, path + "[]")}
+    if not isinstance(said, dict) or path.endswith((".total", ".kwargs")):
+        return set()
+    return {f"{path}.{name}" for name in said} | {
+        field for name, value in said.items() for field in _fields(value, f"{path}.{name}")
+    }
 
 
 def test_control_is_obeyed_or_refused_with_the_reason(place: Place) -> None:
@@ -231,6 +285,7 @@ print(json.dumps(seen))
     found = {(event.get("uuid"), event["type"]): event for event in told}
     assert found["ok", "task-received"]["args"] == "(2, 3)"
     assert found["ok", "task-succeeded"]["result"] == "5"
+    assert 0 <= found["ok", "task-succeeded"]["runtime"] < 60
     assert found["bad", "task-failed"]["exception"] == "ValueError('no')"
     assert found["twice", "task-retried"]["exception"] == "KeyError('not yet')"
     assert "hunter2" not in json.dumps(told)

@@ -102,6 +102,14 @@ def test_bad_forms(arguments: dict[str, object], message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_its_fields_are_sets_of_numbers() -> None:
+    """As programs written for Celery read them."""
+    rule = crontab(minute="*/15", hour=7, day_of_week="mon-wed", day_of_month="1,15", month_of_year="*/6")
+    assert (rule.minute, rule.hour, rule.day_of_week) == ({0, 15, 30, 45}, {7}, {1, 2, 3})
+    assert (rule.day_of_month, rule.month_of_year) == ({1, 15}, {1, 7})
+    assert (crontab().hour, crontab().month_of_year) == (set(range(24)), set(range(1, 13)))
+
+
 def test_from_string_has_crons_order() -> None:
     assert crontab.from_string("0 9 1-7 * mon") == crontab(0, 9, day_of_week="mon", day_of_month="1-7")
     with pytest.raises(ConfigError, match="has 4 fields; give five"):

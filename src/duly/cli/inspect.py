@@ -32,15 +32,22 @@ def _ask(name: str, question: Question, text: str) -> None:
         finish(session, question(control(session).inspect(destination, timeout)), destination, as_json)
 
 
-def _read(name: str, question: Question, text: str, nothing: str) -> None:
-    """A verb that the store answers; ``nothing`` is said when there is none."""
+def _read(
+    name: str,
+    question: Question,
+    text: str,
+    nothing: str,
+    brief: Callable[[ByNode], ByNode] = lambda answers: answers,
+) -> None:
+    """A verb that the store answers; ``nothing`` is said when there is none, and people are shown what is
+    ``brief``."""
 
     @inspect.command(name, help=text)
     @reach_options
     @pass_session
     def verb(session: Session, timeout: float, destination: list[str] | None, as_json: bool) -> None:
         answers = question(control(session).inspect(destination, timeout))
-        show(session, answers, as_json, nothing)
+        show(session, answers if as_json else brief(answers), as_json, nothing)
         if not control(session).nodes(destination):
             session.note("No worker is alive; this is what the store knows.")
 
@@ -53,8 +60,20 @@ _read("active", Inspection.active, "Jobs that run.", "Nothing runs.")
 _read("reserved", Inspection.reserved, "Jobs reserved and not started.", "Nothing is reserved.")
 _read("scheduled", Inspection.scheduled, "Jobs due ahead, the next ones first.", "Nothing is scheduled.")
 _read("revoked", Inspection.revoked, "Ids of cancelled jobs, the newest first.", "No job was cancelled.")
-_read("registered", Inspection.registered, "Tasks the workers know.", "No tasks: no worker is alive.")
-_read("active_queues", Inspection.active_queues, "Queues the workers serve.", "No queues: no worker is alive.")
+_read("active_queues", Inspection.active_queues, "Queues the workers serve.", "No queues: no worker is alive.",
+      lambda answers: {node: [queue["name"] for queue in queues] for node, queues in answers.items()})  # fmt: skip
+
+
+@inspect.command()
+@click.argument("options", metavar="[OPTION...]", nargs=-1)
+@reach_options
+@pass_session
+def registered(
+    session: Session, options: tuple[str, ...], timeout: float, destination: list[str] | None, as_json: bool
+) -> None:
+    """Tasks the workers know, with these of their options (rate_limit)."""
+    answers = control(session).inspect(destination, timeout).registered(*options)
+    show(session, answers, as_json, "No tasks: no worker is alive.")
 
 
 @inspect.command()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from duly.bindings import bindings_of
 from duly.celery_names import REMOTE
 from duly.cli.root import Number, Verb, common_options
 from duly.cli.session import NO_WORKER, NOT_DONE, Session
@@ -92,7 +93,7 @@ def nodes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) ->
 
 
 def control(session: Session) -> Control:
-    return Control(lambda: session.store)
+    return Control(lambda: session.store, bindings=lambda: bindings_of(session.conf))
 
 
 def warn_unserved(session: Session, queue: str, others: Iterable[str] = ()) -> None:

@@ -17,6 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from duly.bindings import bindings_of
 from duly.clock import Clock
 from duly.control import Control
 from duly.errors import DulyError, StoreError
@@ -55,7 +56,7 @@ class Monitoring:
         self._panel = Panel(
             app,
             node,
-            Control(lambda: self._store, clock),
+            Control(lambda: self._store, clock, lambda: bindings_of(app.conf)),
             watched=lambda: dict(self._watch.total),
             events=self._turn,
             beat=lambda: self._beat("worker-heartbeat"),

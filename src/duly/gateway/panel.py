@@ -8,14 +8,13 @@ here is refused with the reason.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from duly import builtin
+from duly import describing
 from duly.control import Control
 from duly.errors import DulyError
-from duly.inspection import request
+from duly.inspection import Inspection
 from duly.job import Filter, WorkerInfo
 
 if TYPE_CHECKING:
@@ -119,57 +118,38 @@ class Panel:
         return self._app.conf.table(with_defaults=bool(with_defaults))
 
     def on_stats(self, **_: Any) -> Answer:
-        said = self._ask("stats")
-        pool = dict(said.get("pool") or {})
-        workers = {"max-concurrency": pool.get("max-concurrency"), "processes": pool.get("processes") or [],
-                   "max-tasks-per-child": pool.get("max-tasks-per-child") or "N/A", "put-guarded-by-semaphore": False,
-                   "timeouts": [self._app.conf.task_soft_time_limit or 0, self._app.conf.task_time_limit or 0],
-                   "implementation": f"duly {pool.get('implementation')}"}  # fmt: skip
-        return {
-            "total": self._watched(),
-            "pid": said.get("pid"),
-            "clock": str(self._clock()),
-            "uptime": said.get("uptime"),
-            "pool": workers,
-            "broker": _broker(self._app.brokers),
-            "prefetch_count": 0,
-            "rusage": said.get("rusage"),
-            "store": said.get("store"),
-            "lease": said.get("lease"),
-        }
+        conf = self._app.conf
+        said = describing.stats(
+            self._ask("stats"), self._app.brokers, (conf.task_soft_time_limit, conf.task_time_limit)
+        )
+        return {**said, "total": self._watched(), "clock": str(self._clock())}
 
     def on_active(self, safe: bool = False, **_: Any) -> Answer:
-        return [_known(one, True, safe) for one in self._inspect().active().get(self._node, [])]
+        return self._inspect().active(bool(safe)).get(self._node, [])
 
     def on_reserved(self, **_: Any) -> Answer:
-        return [_known(one, False) for one in self._inspect().reserved().get(self._node, [])]
+        return self._inspect().reserved().get(self._node, [])
 
     def on_scheduled(self, **_: Any) -> Answer:
         """The jobs due ahead in the queues that it serves; they belong to no worker."""
-        served = set(self._worker().queues)
-        found = [each for jobs in self._inspect().scheduled().values() for each in jobs]
-        ours = [each for each in found if each["request"]["delivery_info"]["routing_key"] in served]
-        return [{**each, "priority": 6, "request": _known(each["request"], False)} for each in ours]
+        return self._inspect().ahead(self._worker().queues)
 
     def on_revoked(self, **_: Any) -> Answer:
         return [id for ids in self._inspect().revoked().values() for id in ids] + list(self._revoked)
 
     def on_registered(self, taskinfoitems: Sequence[str] = (), builtins: bool = False, **_: Any) -> Answer:
-        tasks = self._app.tasks
-        names = sorted({*tasks, *builtin.NAMES} if builtins else tasks)
-        wanted = [item for item in taskinfoitems or ("rate_limit",) if not item.startswith("_")]
-        return [_described(name, tasks.get(name), wanted) for name in names]
+        return self._inspect().registered(*(taskinfoitems or ()), builtins=bool(builtins)).get(self._node, [])
 
     def on_query_task(self, ids: Any = (), **_: Any) -> Answer:
         found: dict[str, Any] = {}
         for job in self._app.store.jobs(Filter(ids=tuple(_listed(ids)))).jobs:
-            state = _CELERYS.get(job.state_name(self._app.now()), "ready")
+            state = describing.state(job.state_name(self._app.now()))
             if job.worker in (None, self._node):
-                found[job.id] = [state, _known(request(job), state == "active")]
+                found[job.id] = [state, describing.request(job, state == "active")]
         return found
 
     def on_active_queues(self, **_: Any) -> Answer:
-        return [_queue(name) for name in self._worker().queues]
+        return self._inspect().active_queues().get(self._node, [])
 
     # -- telling ---------------------------------------------------------------------------------
 
@@ -236,7 +216,7 @@ class Panel:
         found: dict[str, Any] = replies[self._node]
         return found
 
-    def _inspect(self) -> Any:
+    def _inspect(self) -> Inspection:
         return self._control.inspect(self._node, _PATIENCE)
 
     def _worker(self) -> WorkerInfo:
@@ -251,8 +231,6 @@ class Panel:
 
 
 _WAITING = ("scheduled", "queued", "retrying", "held")
-_CELERYS = {"running": "active", "queued": "reserved", "retrying": "reserved", "held": "reserved",
-            "scheduled": "scheduled"}  # fmt: skip
 
 
 def _listed(value: Any) -> list[str]:
@@ -264,57 +242,3 @@ def _listed(value: Any) -> list[str]:
 
 def _seconds(value: Any) -> float | None:
     return None if value is None else float(value)
-
-
-def _known(said: dict[str, Any], acknowledged: bool, safe: bool = False) -> dict[str, Any]:
-    """A request with what Celery's has beside; ``safe``: arguments as text."""
-    queue = said["delivery_info"]
-    more: dict[str, Any] = {
-        "acknowledged": acknowledged,
-        "worker_pid": None,
-        "delivery_info": {"exchange": "", "routing_key": queue["routing_key"], "priority": queue["priority"],
-                          "redelivered": queue["redelivered"]},
-    }  # fmt: skip
-    if safe:
-        more |= {"args": repr(tuple(said["args"])), "kwargs": repr(said["kwargs"])}
-    return {**said, **more}
-
-
-def _described(name: str, task: Any, wanted: Collection[str]) -> str:
-    said = [f"{item}={value}" for item in wanted if (value := getattr(task, item, None)) is not None]
-    return f"{name} [{' '.join(said)}]" if said else name
-
-
-def _queue(name: str) -> dict[str, Any]:
-    """As kombu describes a queue."""
-    exchange = {"name": name, "type": "direct", "arguments": None, "durable": True, "passive": False,
-                "auto_delete": False, "delivery_mode": None, "no_declare": False}  # fmt: skip
-    return {
-        "name": name,
-        "exchange": exchange,
-        "routing_key": name,
-        "queue_arguments": None,
-        "binding_arguments": None,
-        "consumer_arguments": None,
-        "durable": True,
-        "exclusive": False,
-        "auto_delete": False,
-        "no_ack": False,
-        "alias": None,
-        "bindings": [],
-        "no_declare": None,
-        "expires": None,
-        "message_ttl": None,
-        "max_length": None,
-        "max_length_bytes": None,
-        "max_priority": None,
-    }
-
-
-def _broker(urls: Sequence[str]) -> dict[str, Any]:
-    """Where it is, without a password."""
-    if not urls:
-        return {}
-    parts = urlsplit(urls[0])
-    return {"hostname": parts.hostname, "userid": parts.username, "virtual_host": parts.path.lstrip("/") or "/",
-            "port": parts.port, "transport": parts.scheme, "alternates": []}  # fmt: skip

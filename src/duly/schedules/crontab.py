@@ -57,6 +57,28 @@ class Crontab(FieldRule):
         refuse_never(month_days, months, f"day_of_month={given[3]!r} with month_of_year={given[4]!r}")
         super().__init__(Pattern(minutes, hours, month_days, months, week_days), zone_key(tz))
 
+    @property
+    def minute(self) -> set[int]:
+        """The minutes at which it comes round; this and the four below are sets of numbers, whatever was given."""
+        return set(self.pattern.minutes)
+
+    @property
+    def hour(self) -> set[int]:
+        return set(self.pattern.hours)
+
+    @property
+    def day_of_week(self) -> set[int]:
+        """Sunday is 0."""
+        return set(self.pattern.week_days)
+
+    @property
+    def day_of_month(self) -> set[int]:
+        return set(self.pattern.month_days)
+
+    @property
+    def month_of_year(self) -> set[int]:
+        return set(self.pattern.months)
+
     @classmethod
     def from_string(cls, text: str, tz: str | tzinfo | None = None) -> Crontab:
         """The rule of ``"minute hour day_of_month month_of_year day_of_week"``. Raises ConfigError."""

@@ -17,13 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from duly import scheduler
+from duly import scheduler, secrecy
 from duly import why as explaining
 from duly.cli.data import attempt_data, call_parts, raw
 from duly.errors import ConfigError
 from duly.job import Change, Filter, JobView
 from duly.messages import Action
-from duly.web import payload
 from duly.web.actions import VERBS, apply, changed, described, record, verdicts
 from duly.web.history import by_task
 from duly.web.language import BadQuery, parse
@@ -283,7 +282,7 @@ def job(request: Request) -> Response:
 
 
 def _job(job: JobView, now: int) -> JobOut:
-    args, kwargs = call_parts(payload.visible(job))
+    args, kwargs = call_parts(secrecy.visible(job))
     return JobOut(
         id=job.id, task=job.task, state=job.state_name(now), queue=job.queue, priority=job.priority, due=job.due,
         created=job.created, started=job.started, finished=job.finished, expires=job.expires, attempt=job.attempt,
@@ -313,7 +312,7 @@ def schedules(request: Request) -> Response:
     """What recurs."""
     found = []
     for one in site_of(request).store.schedules():
-        args, kwargs = call_parts(payload.visible(one))
+        args, kwargs = call_parts(secrecy.visible(one))
         found.append(
             ScheduleOut(
                 one.name, _words(one.rule), one.task, one.queue, one.paused, one.next, one.owner, raw(one.rule), args,

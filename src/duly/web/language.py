@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from duly import secrecy
 from duly.cli import times
 from duly.cli.text import decode, did_you_mean
 from duly.job import STATE_NAMES, Filter, JobView
@@ -341,7 +342,7 @@ def _error_test(value: str) -> Test:
 def _text_test(value: str) -> Test:
     """In the id, the task, the key, the visible arguments or the error."""
     wanted = value.lower()
-    in_args, in_error = _bytes_test(payload.visible, value), _error_test(value)
+    in_args, in_error = _bytes_test(secrecy.visible, value), _error_test(value)
 
     def test(job: JobView) -> bool:
         names = (job.id, job.task, job.key or "")
@@ -353,7 +354,7 @@ def _text_test(value: str) -> Test:
 def _args_test(path: str, value: str) -> Test:
     """``args.user_id:42``: the argument of that name (or position), or that member of some argument, is 42."""
     if not path:
-        return _bytes_test(payload.visible, value)
+        return _bytes_test(secrecy.visible, value)
     steps = path.split(".")
     wanted = _forms(value)
 

@@ -1,60 +1,19 @@
-"""Arguments, results and errors as they are shown: exact JSON, and what a task declares sensitive hidden.
-
-Numbers stay as they are stored, digit for digit: nothing is decoded that does not have to be.
-"""
+"""Arguments, results and errors as they are shown: exact JSON, and what a task declares sensitive hidden
+(``secrecy.py``). Numbers stay as they are stored, digit for digit."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from duly.cli.text import compact, decode
-from duly.job import ErrorInfo, JobView, Options
+from duly.job import ErrorInfo, JobView
+from duly.secrecy import HIDDEN_JSON, HasArguments, call_of, sensitive, visible
 
-HIDDEN = "•••"
-"""Stands for a value that is not shown. Posted back in an edited payload it means the stored value."""
-
-_options = msgspec.json.Decoder(Options).decode
 _error = msgspec.json.Decoder(ErrorInfo).decode
-_call = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
-_hidden = msgspec.Raw(msgspec.json.encode(HIDDEN))
-
-
-class HasArguments(Protocol):
-    """A job or a schedule."""
-
-    @property
-    def args(self) -> bytes: ...
-    @property
-    def options(self) -> bytes | None: ...
-
-
-def sensitive(options: bytes | None) -> Sequence[str | int]:
-    """Names and positions of the arguments that are not shown."""
-    if options is None:
-        return ()
-    try:
-        return _options(options).sensitive
-    except msgspec.MsgspecError:  # written by a newer release
-        return ()
-
-
-def visible(one: HasArguments) -> bytes:
-    """The stored arguments with what is sensitive hidden: JSON, unless what is stored is none."""
-    names = sensitive(one.options)
-    if not names:
-        return one.args
-    try:
-        args, kwargs = _call(one.args)
-    except msgspec.MsgspecError:
-        return msgspec.json.encode(HIDDEN)
-    shown = [_hidden if at in names else value for at, value in enumerate(args)]
-    named = {name: _hidden if name in names else value for name, value in kwargs.items()}
-    return msgspec.json.encode([shown, named])
 
 
 def restored(posted: bytes, stored: HasArguments) -> bytes:
@@ -63,17 +22,17 @@ def restored(posted: bytes, stored: HasArguments) -> bytes:
     Raises ValueError for what are no arguments.
     """
     try:
-        args, kwargs = _call(posted)
+        args, kwargs = call_of(posted)
     except msgspec.MsgspecError as exc:
         raise ValueError(f"expected [[positional], {{named}}] as JSON: {exc}") from None
     if sensitive(stored.options):
         old_args, old_kwargs = _stored_call(stored.args)
         args = [
-            old_args[at] if bytes(value) == bytes(_hidden) and at < len(old_args) else value
+            old_args[at] if bytes(value) == bytes(HIDDEN_JSON) and at < len(old_args) else value
             for at, value in enumerate(args)
         ]
         kwargs = {
-            name: old_kwargs[name] if bytes(value) == bytes(_hidden) and name in old_kwargs else value
+            name: old_kwargs[name] if bytes(value) == bytes(HIDDEN_JSON) and name in old_kwargs else value
             for name, value in kwargs.items()
         }
     return msgspec.json.encode([args, kwargs])
@@ -82,7 +41,7 @@ def restored(posted: bytes, stored: HasArguments) -> bytes:
 def _stored_call(stored: bytes) -> tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]:
     """Stored arguments; nothing of what are none, so that all that is hidden there is lost when it is edited."""
     try:
-        return _call(stored)
+        return call_of(stored)
     except msgspec.MsgspecError:
         return [], {}
 
@@ -90,7 +49,7 @@ def _stored_call(stored: bytes) -> tuple[list[msgspec.Raw], dict[str, msgspec.Ra
 def is_same_call(one: bytes, other: bytes) -> bool:
     """The same arguments, however they are spaced."""
     try:
-        return msgspec.json.encode(_call(one)) == msgspec.json.encode(_call(other))
+        return msgspec.json.encode(call_of(one)) == msgspec.json.encode(call_of(other))
     except msgspec.MsgspecError:
         return one == other
 
@@ -108,7 +67,7 @@ def call_text(one: HasArguments) -> str:
     """Arguments as they would be written in a call: ``4, 4, name="x"``; JSON that is no call as it is."""
     shown = visible(one)
     try:
-        args, kwargs = _call(compact(shown) or b"")
+        args, kwargs = call_of(compact(shown) or b"")
     except msgspec.MsgspecError:
         return decode(compact(shown) or shown)
     return ", ".join([*(decode(bytes(arg)) for arg in args), *(f"{k}={decode(bytes(v))}" for k, v in kwargs.items())])

@@ -66,6 +66,7 @@ class Desk:
             "stats": self._stats,
             "report": self._report,
             "conf": self._conf,
+            "tasks": self._tasks,
             "pool_grow": lambda n: self._resize(n),
             "pool_shrink": lambda n: self._resize(-n),
             "add_consumer": self._add_consumer,
@@ -189,7 +190,7 @@ class Desk:
                 "running": self._crew.running(),
                 "max-tasks-per-child": self.plan.max_tasks,
             },
-            "rusage": {"utime": own.ru_utime, "stime": own.ru_stime, "maxrss": own.ru_maxrss},
+            "rusage": {name.removeprefix("ru_"): getattr(own, name) for name in dir(own) if name.startswith("ru_")},
         }
 
     def _report(self) -> Answer:
@@ -197,6 +198,10 @@ class Desk:
         python = f"{platform.python_implementation()} {platform.python_version()}"
         system = f"{platform.system()} {platform.release()} {platform.machine()}"
         return {"ok": f"duly {_version()}, {python}, {system}\nstore: {hidden(self.plan.store)}\n\n{settings}\n"}
+
+    def _tasks(self) -> Answer:
+        """The options of each task that has some, as text."""
+        return dict(self._crew.hello.options) if self._crew.hello is not None else {}
 
     def _conf(self) -> Answer:
         return dict(self._crew.hello.conf) if self._crew.hello is not None else {}

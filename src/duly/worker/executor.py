@@ -31,6 +31,7 @@ from duly.clock import SYSTEM
 from duly.errors import DulyError
 from duly.limits import declared
 from duly.loading import load_app
+from duly.task_options import spelled
 from duly.worker import announce, logs, proctree, reload
 from duly.worker.attempt import Attempts
 from duly.worker.board import Board
@@ -131,6 +132,7 @@ class Executor:
         return Hello(
             store=app.store_url,
             tasks=tuple(sorted([*app.tasks, *builtin.NAMES])),
+            options={task.name: said for task in app.tasks.values() if (said := spelled(task))},
             queues=dict(conf.worker_queues) or dict.fromkeys(app.routing.served, 1),
             reserve=dict(conf.worker_reserve),
             pool=conf.worker_pool,

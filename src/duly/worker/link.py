@@ -83,6 +83,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="s
 
     store: str
     tasks: tuple[str, ...]
+    options: dict[str, dict[str, str]]  # by task: its options that say something, as text
     queues: dict[str, int]  # by weight
     reserve: dict[str, int]  # slots by queue
     pool: str

@@ -178,7 +178,7 @@ class Celery(Duly):
     @functools.cached_property
     def control(self) -> Control:
         """Remote control and inspection, in Celery's form."""
-        return Control(lambda: self.store, self.clock)
+        return Control(self)
 
     @property
     def brokers(self) -> tuple[str, ...]:

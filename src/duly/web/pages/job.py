@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from duly import secrecy
 from duly import why as explaining
 from duly.cli.text import decode
 from duly.errors import DecodeError, DulyError, DuplicateKey, TaskNotRegistered
@@ -74,8 +75,8 @@ def _context(request: Request, it: JobView) -> dict[str, Any]:
         "expected": site.history.expected().get(it.task),
         "progress": progress_of(it.progress),
         "error_of": payload.error_of,
-        "args": payload.pretty(payload.visible(it)),
-        "hides": bool(payload.sensitive(it.options)),
+        "args": payload.pretty(secrecy.visible(it)),
+        "hides": bool(secrecy.sensitive(it.options)),
         "result": payload.pretty(it.result),
         "headers": payload.pretty(readable(it.headers)),
         "options": payload.pretty(it.options),

@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from duly import scheduler
+from duly import scheduler, secrecy
 from duly import schedules as rules
 from duly.cli import times
 from duly.clock import MICROS, from_micros
@@ -112,7 +112,7 @@ def _fields_of(it: Schedule) -> dict[str, str]:
     spec = msgspec.json.decode(it.rule, type=dict[str, Any])
     kind = str(spec.get("kind"))
     value, start = _written(kind, spec)
-    args, kwargs = msgspec.json.decode(payload.visible(it), type=tuple[msgspec.Raw, msgspec.Raw])
+    args, kwargs = msgspec.json.decode(secrecy.visible(it), type=tuple[msgspec.Raw, msgspec.Raw])
     return {
         **_EMPTY, "name": it.name, "task": it.task, "kind": kind, "value": value, "start": start,
         "tz": str(spec.get("tz", "")), "args": bytes(args).decode(), "kwargs": bytes(kwargs).decode(),
