@@ -18,6 +18,7 @@ from duly.errors import ConfigError, StoreError, StoreTooNew, StoreUnavailable
 from duly.ids import new_id
 from duly.job import Exchange, Filter, Job, Outcome, State
 from duly.store import Store
+from duly.store.postgres import PostgresStore
 
 
 @pytest.fixture(scope="module")
@@ -405,6 +406,13 @@ def test_behind_a_pool_in_transaction_mode(bouncer: PgBouncer, direct: Store, sc
     assert set(states(direct)) == {State.SUCCEEDED}
     for store in stores:
         store.close()
+
+
+def test_only_a_session_of_our_own_has_settings(bouncer: PgBouncer, server: PostgresServer, schema: str) -> None:
+    for way, setting in ((server, "512kB"), (bouncer, "0")):
+        with closing(duly.store.open(way.url(schema=schema))) as store:
+            assert isinstance(store, PostgresStore)
+            assert store._server.read(lambda db: db.query("SHOW backend_flush_after").fetchone()) == (setting,)
 
 
 def test_behind_a_pool_nobody_hears_and_doctor_says_so(bouncer: PgBouncer, direct: Store, schema: str) -> None:

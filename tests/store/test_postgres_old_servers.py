@@ -17,7 +17,7 @@ NEWER = {
 }
 """By version: what it was the first to have, of what a queue may want."""
 
-TEXTS = ("schema_1.sql", "statements.sql", "gates.sql", "moving.sql")
+TEXTS = ("schema_1.sql", "functions_1.sql", "statements.sql", "gates.sql", "moving.sql")
 
 
 @pytest.mark.parametrize("name", TEXTS)

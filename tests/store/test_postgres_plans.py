@@ -122,7 +122,6 @@ def test_a_worker_vacuums_what_is_dead(postgres: PostgresServer, monkeypatch: py
 PLANS = {
     "levels": "jobs_waiting",
     "due": "jobs_waiting",
-    "due_next": "jobs_waiting",
     "finish": "jobs_pkey",
     "key_holder": "jobs_key",
     "held": "jobs_running",

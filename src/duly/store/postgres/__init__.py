@@ -1,6 +1,6 @@
 """The store on a PostgreSQL server.
 
-``schema_1.sql`` has the tables and the functions of the hot path, ``statements.sql`` every other statement;
+``schema_1.sql`` has the tables, ``functions_1.sql`` the hot path, ``statements.sql`` every other statement;
 ``connecting.py`` a connection and its errors, ``database.py`` transactions and trying again, ``exchanging.py`` the
 hot path, ``waking.py`` NOTIFY, ``clock.py`` the server's clock. What it does with them is in ``store.sql``.
 """

@@ -17,6 +17,7 @@ VERSION = 1
 """The version of the schema that this release makes, and knows."""
 
 _PACKAGE = "duly.store.postgres"
+_PARTS = ("schema", "functions")  # of a version, in this order
 _OURS = re.compile(r'(?<!["\w])duly\.')  # a name in our schema; not the module duly.errors of an error in JSON
 _NAMED = re.compile(r"(?<![\w:]):([a-z_]+)")
 
@@ -40,8 +41,9 @@ class Statements:
 
     def migration(self, version: int) -> bytes:
         """What brings a schema from the version before to this one; a script without parameters."""
-        text = resources.files(_PACKAGE).joinpath(f"schema_{version}.sql").read_text(encoding="utf-8")
-        return self._placed(text).encode()
+        folder = resources.files(_PACKAGE)
+        texts = [folder.joinpath(f"{part}_{version}.sql").read_text(encoding="utf-8") for part in _PARTS]
+        return self._placed("".join(texts)).encode()
 
     def channel(self, name: str) -> str:
         """What PostgreSQL calls a channel of this store."""

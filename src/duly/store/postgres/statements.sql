@@ -1,6 +1,6 @@
 -- The PostgreSQL store: every fixed statement, by name. `duly.` stands for the store's schema, `?` and `:name` for
 -- parameters. What a name takes and gives is the same as in the SQLite store (store/sql/db.py); the tables are in
--- schema_1.sql. What is read in order to be changed is locked by the statement that reads it, in the order of seq.
+-- schema_1.sql, functions in functions_1.sql. What is read in order to be changed is locked by the statement that reads it, in the order of seq.
 -- "state + 0" keeps the planner from the index of running jobs where the job is known: to statistics of a moment when
 -- nothing ran, that index is empty.
 
@@ -495,12 +495,10 @@ SELECT 1 FROM duly.jobs ended JOIN duly.jobs live ON live.key = ended.key AND li
 SELECT 1 FROM duly.jobs WHERE id = ?
 
 -- :name due_next
--- What an idle worker wants to know, in one question: the rules' version, and the earliest due or opening of a lane.
-SELECT (SELECT rules FROM duly.meta), least(
-    (SELECT min(level.due) FROM unnest(?::text[]) q CROSS JOIN generate_series(0, 9) p CROSS JOIN LATERAL (
-        SELECT due FROM duly.jobs WHERE state = 0 AND lane IS NULL AND queue = q AND priority = p ORDER BY due LIMIT 1
-    ) level),
-    (SELECT min(opens) FROM duly.lanes WHERE opens IS NOT NULL)), duly.clock()
+SELECT version, due, clock FROM duly.next_due(?)
+
+-- :name reserve_one
+SELECT * FROM duly.reserve_one(?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name enqueue
 SELECT clock, stored FROM duly.enqueue(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -1,0 +1,133 @@
+"""What is reserved when somebody idle is woken: the next job in one short statement, or else by the exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from postgres_kit import MINUTE, new_schema, put, succeeded, take, worker
+from tests.servers.postgres import PostgresServer, store_url
+from tests.servers.proxy import Proxy
+
+import duly.store
+from duly.ids import new_id
+from duly.job import Filter, Flag, Job, Limit, State
+from duly.store import Store
+from duly.store.postgres import PostgresStore
+
+QUEUES = ["default"]
+
+
+@pytest.fixture
+def schema() -> str:
+    return new_schema()
+
+
+@pytest.fixture
+def store(postgres: PostgresServer, schema: str) -> Iterator[PostgresStore]:
+    store = duly.store.open(postgres.url(schema=schema))
+    assert isinstance(store, PostgresStore)
+    yield store
+    store.close()
+
+
+def seated(store: Store) -> int:
+    """A worker whose seat 0 has reserved before."""
+    me = worker(store)
+    put(store)
+    assert take(store, me, outcomes=succeeded(store, take(store, me).leases)).refused == []
+    return me
+
+
+@pytest.fixture
+def exchanges(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What took the statement of the exchange, or the long way."""
+    seen: list[str] = []
+    for name in ("_quick", "_long"):
+        way = getattr(store._exchanger, name)
+        monkeypatch.setattr(store._exchanger, name, lambda *asked, n=name, way=way: seen.append(n) or way(*asked))
+    return seen
+
+
+def test_the_next_job_comes_by_queue_priority_due_and_age(store: PostgresStore, exchanges: list[str]) -> None:
+    me = seated(store)
+    exchanges.clear()
+    put(store, queue="later")
+    low = put(store, 2, priority=1)
+    [high] = put(store, priority=8)
+    store.enqueue([Job(id=new_id(), task="t", due=store.now() + MINUTE, priority=9)])
+    got = [store.reserve_hastily(me, 0, 10, ["empty", "default", "later"]).leases[0] for _ in range(4)]
+    assert [lease.id for lease in got[:3]] == [high, *low]
+    assert (got[3].queue, got[3].attempt, len({lease.token for lease in got})) == ("later", 1, 4)
+    assert store.reserve_hastily(me, 0, 10, ["default", "later"]).leases == []
+    assert exchanges == [], "nothing of this asks for more"
+    assert store.confirm(me, 0)
+    assert take(store, me, outcomes=succeeded(store, got)).refused == []
+
+
+def expired(store: Store) -> None:
+    now = store.now()
+    store.enqueue([Job(id=new_id(), task="t", due=now, expires=now)])
+
+
+def once_only(store: Store) -> None:
+    put(store, flags=int(Flag.AT_MOST_ONCE))
+
+
+def limited(store: Store) -> None:
+    store.set_limit(Limit(scope="task", name="narrow", concurrency=1))
+    store.enqueue([Job(id=new_id(), task="narrow", due=store.now())])
+
+
+def of_a_limited_queue(store: Store) -> None:
+    store.set_limit(Limit(scope="queue", name="default", concurrency=1))
+    put(store)
+
+
+@pytest.mark.parametrize("prepare", [expired, once_only, limited, of_a_limited_queue])
+def test_what_is_not_plain_is_left_to_the_exchange(
+    store: PostgresStore, exchanges: list[str], prepare: object
+) -> None:
+    me = seated(store)
+    exchanges.clear()
+    prepare(store)  # type: ignore[operator]
+    leases = store.reserve_hastily(me, 0, 1, QUEUES).leases
+    assert exchanges
+    assert len(leases) == (0 if prepare is expired else 1)
+    assert State.WAITING not in [job.state for job in store.jobs(Filter()).jobs]
+
+
+def test_paused_queues_and_workers_that_were_written_off_get_nothing(store: PostgresStore) -> None:
+    me = seated(store)
+    put(store)
+    store.pause("default")
+    assert store.reserve_hastily(me, 0, 1, QUEUES).leases == []
+    store.resume("default")
+    store.rescue(3, dead=[me])
+    assert store.reserve_hastily(me, 0, 1, QUEUES).leases == []
+    other = seated(store)
+    put(store)
+    assert len(store.reserve_hastily(other, 0, 1, QUEUES).leases) == 1
+
+
+def test_an_answer_that_was_lost_is_asked_for_again(postgres: PostgresServer, schema: str) -> None:
+    with Proxy(postgres.port) as proxy:
+        store = duly.store.open(store_url(proxy.port, "postgres", {"schema": schema}))
+        assert isinstance(store, PostgresStore)
+        me = seated(store)
+        [id] = put(store)
+        cut: list[bytes] = []
+
+        def answers_with_it(data: bytes) -> bool:
+            if cut or id.encode() not in data:
+                return False
+            cut.append(data)
+            return True
+
+        proxy.cut_answer(answers_with_it)
+        [lease] = store.reserve_hastily(me, 0, 1, QUEUES).leases
+        assert cut
+        assert (lease.id, lease.attempt) == (id, 1), "what was reserved unheard of is this seat's"
+        assert take(store, me, outcomes=succeeded(store, [lease])).refused == []
+        assert [job.state for job in store.jobs(Filter(ids=(id,))).jobs] == [State.SUCCEEDED]
+        store.close()
