@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,8 +19,9 @@ from tests.servers.process import free_port
 from tests.servers.rabbitmq import RabbitServer
 
 from duly import Duly
+from duly.errors import ConfigError
 from duly.gateway.running import Gateways
-from duly.job import Filter, State
+from duly.job import Filter, State, WorkerInfo
 
 APP = """
 import os
@@ -40,6 +42,7 @@ class Site:
         (folder / "proj.py").write_text(APP)
         self.app = Duly("proj", store=store)
         self.queue = queue
+        self.broker = broker
         self._folder = folder
         self._environment = {**os.environ, "STORE": store, "BROKER": broker}
         self.running: list[subprocess.Popen[bytes]] = []
@@ -100,6 +103,38 @@ def test_a_gateway_that_dies_is_started_again(site: Site, celery: CeleryProgram)
     celery.run(f'add.apply_async((1, 1), queue="{site.queue}")')
     until(lambda: site.succeeded() == 1, "the result")
     assert "it is started again" in site.log()
+
+
+def test_other_queues_are_served_without_a_new_gateway(site: Site, celery: CeleryProgram) -> None:
+    """One that came up anew would hear no order meanwhile."""
+    worker = site.start("worker", "-c", "1", "-n", "changes")
+    node, more = f"changes@{socket.gethostname()}", f"{site.queue}-more"
+    until(lambda: node in celery.command("status").stdout, "its answer")
+    (keeper,) = site.gatekeepers(worker)
+    said = celery.run(f"""
+inspect = app.control.inspect(destination=["{node}"], timeout=30, limit=1)
+for change in (app.control.add_consumer, app.control.cancel_consumer) * 3 + (app.control.add_consumer,):
+    change("{more}", destination=["{node}"])
+    print(sum("{node}" in (inspect.ping() or {{}}) for _ in range(5)))
+add.apply_async((1, 2), queue="{more}", task_id="{more}")
+""")
+    assert said.split() == ["5"] * 7, site.log()
+    until(lambda: site.app.store.results([more]) != [None], "the job that came through the new queue")
+    until(lambda: site.app.jobs(Filter(ids=(more,))).jobs[0].state == State.SUCCEEDED, "its end")
+    assert site.gatekeepers(worker) == [keeper]
+
+
+def test_a_queue_that_cannot_be_served_leaves_the_gateway_as_it_was(site: Site, celery: CeleryProgram) -> None:
+    app = site.app
+    app.conf.broker_url = site.broker
+    gateways = Gateways(app, [site.queue])
+    gateways.start()
+    app.store.register(WorkerInfo(name="r", host="h", pid=1, queues=("relayed",), pool="relay"), 600_000_000)
+    with pytest.raises(ConfigError, match="the relay r@h of the same store serves it"):
+        gateways.serve([site.queue, "relayed"])
+    celery.run(f'add.apply_async((1, 1), queue="{site.queue}", task_id="{site.queue}")')
+    until(lambda: app.store.results([site.queue]) != [None], "the job")
+    gateways.close(20)
 
 
 def test_a_gateway_does_not_outlive_its_worker(site: Site) -> None:

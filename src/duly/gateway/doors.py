@@ -76,14 +76,21 @@ class Taking:
     """The loop of one door; ``run`` it in a thread of its own until ``stop`` is set."""
 
     def __init__(self, door: Door, store: Store, adopter: Adopter) -> None:
-        self._door = door
+        self._door = self._wanted = door
         self._store = store
         self._adopter = adopter
         self._pause = _FIRST_PAUSE
 
+    def change(self, door: Door) -> None:
+        """Go on behind another door of the same broker, once what was taken is stored. From any thread."""
+        self._wanted = door
+
     def run(self, stop: threading.Event) -> None:
         is_open = False
         while not stop.is_set():
+            if self._door is not self._wanted:
+                self._door.give_back()
+                self._door, is_open = self._wanted, False
             try:
                 if not is_open:
                     self._store.next_due(())  # whether it answers

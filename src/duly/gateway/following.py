@@ -47,11 +47,11 @@ class Adopted(NamedTuple):
     gates: list[Gate]
 
 
-class Here(NamedTuple):
+class Here(msgspec.Struct):
     """What a message is taken in by."""
 
     app: Duly
-    queues: Collection[str]  # that are served here
+    queues: Collection[str]  # that are served here; another collection when that changes
     priority: Callable[[int], int]  # duly's, of the broker's, which may be any number
     answers: bool  # results are read somewhere: the end of every job whose result is kept is to be told
 

@@ -46,8 +46,9 @@ class Gateways:
 
     1. Made, and wrong settings are refused.
     2. ``start``: each loop in a thread of its own.
-    3. ``take_no_more``: the worker finishes what runs; answers are told as before.
-    4. ``close``: the loops end, what was taken and not stored is given back, what has ended is told.
+    3. ``serve``: from now on take in what comes for other queues.
+    4. ``take_no_more``: the worker finishes what runs; answers are told as before.
+    5. ``close``: the loops end, what was taken and not stored is given back, what has ended is told.
     """
 
     def __init__(self, app: Duly, queues: Sequence[str], node: str | None = None) -> None:
@@ -58,12 +59,13 @@ class Gateways:
         self.name = door.name
         self._stop, self._quiet = threading.Event(), threading.Event()  # for all loops; for the one that takes
         backend = _backend(app)
-        here = Here(app, frozenset(queues), door.priority, backend is not None)
+        self._here = here = Here(app, frozenset(queues), door.priority, backend is not None)
         adopter = Adopter(here)
         self._stores = [stores.open(app.store_url) for _ in range(2)]  # one for each loop that uses it all the time
         taking_store, answers_store = self._stores
+        self._taking = Taking(door, taking_store, adopter)
         loops: dict[str, Callable[[threading.Event], None]] = {
-            "taking": Taking(door, taking_store, adopter).run,
+            "taking": self._taking.run,
             "answers": _answers(here, answers_store, adopter, backend, node).run,
         }
         if node is not None and app.conf.worker_enable_remote_control:
@@ -80,6 +82,16 @@ class Gateways:
         self._say_whose_store_it_is()
         for thread in self._threads:
             thread.start()
+
+    def serve(self, queues: Sequence[str]) -> None:
+        """Take in what comes for these queues instead; what else goes on here is not interrupted.
+
+        Raises ConfigError if that cannot be; then everything is as it was.
+        """
+        _refuse_relays(self._app, queues)
+        door = door_of(self._app, queues)
+        self._here.queues = frozenset(queues)
+        self._taking.change(door)
 
     def take_no_more(self) -> None:
         """From a signal handler, too."""

@@ -1,4 +1,5 @@
-"""The process of a worker's gateways. ``python -m duly.worker.gatekeeper PARENT``, told what to do on standard input.
+"""The process of a worker's gateways. ``python -m duly.worker.gatekeeper PARENT``, told what to do on standard input:
+a :class:`Post`, and then, whenever it is to serve other queues, their names; each JSON on a line.
 
 It imports the app, whose tasks say what their jobs bring along, and takes in what comes at the app's broker. Started
 by a supervisor (``gateways.py``), which it does not outlive. It holds nothing: killed at any moment, it has lost
@@ -12,11 +13,12 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 
 import msgspec
 
-from duly.errors import DulyError
+from duly.errors import DulyError, StoreError
 from duly.gateway.running import Gateways
 from duly.loading import load_app
 from duly.worker import logs, proctree
@@ -29,6 +31,8 @@ NEVER_AGAIN = 3
 
 PATIENCE = 5.0
 """Seconds for the loops to end."""
+
+_AGAIN = 0.5  # seconds until the store is asked again whether a queue may be served
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +63,26 @@ def main(arguments: list[str]) -> int:
         return 1
     signal.signal(signal.SIGUSR1, lambda *_: gateways.take_no_more())
     gateways.start()
+    threading.Thread(target=_follow, args=(gateways,), name="orders", daemon=True).start()
     stop.wait()
     gateways.close(PATIENCE)
     return 0
+
+
+def _follow(gateways: Gateways) -> None:
+    """Serve other queues, as the supervisor says."""
+    for line in sys.stdin.buffer:
+        queues = msgspec.json.decode(line, type=tuple[str, ...])
+        while True:
+            try:
+                gateways.serve(queues)
+            except StoreError as exc:
+                log.debug("cannot serve other queues yet: %s", exc)
+                time.sleep(_AGAIN)
+                continue
+            except DulyError as exc:
+                log.error("the gateway takes in what it did before: %s", exc)
+            break
 
 
 if __name__ == "__main__":

@@ -46,8 +46,9 @@ class GatewayChild:
         if process is not None:
             if (status := process.poll()) is not None:
                 self._died(status, now)
-            elif queues != self._serves:  # it is told so by a new one
-                self.close()
+            elif queues != self._serves:
+                self._tell(queues)
+                self._serves = queues
         if self._process is None and not self._given_up and now >= self._start_at:
             self._start(queues, now)
 
@@ -62,9 +63,11 @@ class GatewayChild:
             self._process.send_signal(signal.SIGUSR1)
 
     def close(self) -> None:
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return
+        self._close_orders()
+        self._process = None
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(PATIENCE + 1.0)
@@ -88,17 +91,28 @@ class GatewayChild:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "duly.worker.gatekeeper", str(os.getpid())],
             stdin=subprocess.PIPE,
+            bufsize=0,
             env=os.environ | {proctree.WORKER_MARK: self._mark},
             start_new_session=True,
         )
-        assert self._process.stdin is not None
-        post = Post(load=load, queues=queues, node=f"{self._label}@{socket.gethostname()}")
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
-            stdin.write(msgspec.json.encode(post) + b"\n")
+        self._tell(Post(load=load, queues=queues, node=f"{self._label}@{socket.gethostname()}"))
         self._serves, self._started_at = queues, now
         log.debug("gateways started, pid %d", self._process.pid)
 
+    def _close_orders(self) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def _tell(self, what: object) -> None:
+        """A line; that it died is seen when it is looked at next."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(msgspec.json.encode(what) + b"\n")
+
     def _died(self, status: int, now: float) -> None:
+        self._close_orders()
         self._process = None
         if self._given_up:  # it was told to
             return
