@@ -34,3 +34,26 @@ def test_a_context_that_does_not_close_keeps_nobody(monkeypatch: pytest.MonkeyPa
                 silent.resume()
 
     asyncio.run(asyncio.wait_for(visit(), 60))
+
+
+def test_a_browser_that_does_not_close_is_killed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(browser, "LEAVE", 0.5)
+    processes: list[psutil.Process] = []
+
+    async def visit() -> None:
+        async with browser.launch(Browser()) as launched:
+            await launched.new_page()
+            silent = chromium()
+            processes.extend([silent, *silent.children(recursive=True)])
+            silent.suspend()
+
+    try:
+        asyncio.run(asyncio.wait_for(visit(), 60))
+    finally:
+        left = psutil.wait_procs(processes, 30)[1]
+        for process in left:
+            process.kill()
+    assert left == []
+    assert "is killed" in caplog.text

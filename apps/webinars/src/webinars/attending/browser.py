@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import secrets
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 from playwright.async_api import Browser as PlaywrightBrowser
 from playwright.async_api import BrowserContext, async_playwright
 from playwright.async_api import Error as PlaywrightError
@@ -16,10 +19,14 @@ from playwright.async_api import Error as PlaywrightError
 from webinars.errors import SettingsError, WebinarsError
 from webinars.settings import Browser
 
+log = logging.getLogger("webinars")
+
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 SIZE = (1280, 720)
 LEAVE = 30.0
-"""Seconds that a context is given to close."""
+"""Seconds that a context, and then the browser, is given to close."""
+
+_MARK = "WEBINARS_BROWSER"  # in the environment of a browser and of all its processes
 
 FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
@@ -55,13 +62,17 @@ async def launch(settings: Browser, sink: str | None = None) -> AsyncIterator[Pl
     BrowserMissing."""
     path = find(settings)
     sandbox = settings.sandbox and os.geteuid() != 0  # Chromium refuses its sandbox to root
+    mark = secrets.token_hex(8)
+    environment: dict[str, str | float | bool] = {**os.environ, _MARK: mark}
+    if sink is not None:
+        environment["PULSE_SINK"] = sink
     async with async_playwright() as playwright:
         try:
             browser = await playwright.chromium.launch(
                 executable_path=path, headless=not settings.visible, chromium_sandbox=sandbox,
                 args=[*FLAGS, _MUTE] if sink is None else list(FLAGS),
                 ignore_default_args=None if sink is None else [_MUTE],
-                env=None if sink is None else {**os.environ, "PULSE_SINK": sink},
+                env=environment,
                 handle_sigint=False, handle_sigterm=False, handle_sighup=False,  # the worker decides about signals
             )  # fmt: skip
         except PlaywrightError as error:
@@ -70,7 +81,7 @@ async def launch(settings: Browser, sink: str | None = None) -> AsyncIterator[Pl
         try:
             yield browser
         finally:
-            await browser.close()
+            await _end(browser, mark)
 
 
 @asynccontextmanager
@@ -88,6 +99,19 @@ async def context(browser: PlaywrightBrowser, zone: str, profile: Path | None) -
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE):
                 await opened.close()
+
+
+async def _end(browser: PlaywrightBrowser, mark: str) -> None:
+    """Close it; one that does not answer is killed, or Playwright would wait for it."""
+    try:
+        async with asyncio.timeout(LEAVE):
+            await browser.close()
+    except TimeoutError:
+        log.warning("Chromium did not close within %g s and is killed", LEAVE)
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(_MARK) == mark:
+                    process.kill()
 
 
 def _kept(profile: Path | None) -> Path | None:
