@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from postgres_kit import MINUTE, new_schema, put, succeeded, take, worker
@@ -75,26 +75,50 @@ def once_only(store: Store) -> None:
 
 
 def limited(store: Store) -> None:
-    store.set_limit(Limit(scope="task", name="narrow", concurrency=1))
     store.enqueue([Job(id=new_id(), task="narrow", due=store.now())])
 
 
-def of_a_limited_queue(store: Store) -> None:
-    store.set_limit(Limit(scope="queue", name="default", concurrency=1))
-    put(store)
-
-
-@pytest.mark.parametrize("prepare", [expired, once_only, limited, of_a_limited_queue])
+@pytest.mark.parametrize("prepare", [expired, once_only, limited])
 def test_what_is_not_plain_is_left_to_the_exchange(
-    store: PostgresStore, exchanges: list[str], prepare: object
+    store: PostgresStore, exchanges: list[str], prepare: Callable[[Store], None]
 ) -> None:
-    me = seated(store)
+    store.set_limit(Limit(scope="task", name="narrow", concurrency=1))
+    me = seated(store)  # has heard of the limit
     exchanges.clear()
-    prepare(store)  # type: ignore[operator]
+    prepare(store)
     leases = store.reserve_hastily(me, 0, 1, QUEUES).leases
     assert exchanges
     assert len(leases) == (0 if prepare is expired else 1)
     assert State.WAITING not in [job.state for job in store.jobs(Filter()).jobs]
+
+
+def test_a_limit_that_was_set_since_is_heard_of(store: PostgresStore) -> None:
+    me = seated(store)
+    store.set_limit(Limit(scope="queue", name="default", concurrency=1))
+    put(store, 2)
+    assert [len(store.reserve_hastily(me, 0, 1, QUEUES).leases) for _ in range(2)] == [1, 0]
+
+
+def test_a_lane_that_has_opened_is_seen(store: PostgresStore) -> None:
+    store.set_limit(Limit(scope="task", name="narrow", concurrency=1))
+    me = seated(store)
+    limited(store)
+    limited(store)
+    [one] = store.reserve_hastily(me, 0, 1, QUEUES).leases
+    assert store.reserve_hastily(me, 0, 1, QUEUES).leases == []
+    take(store, me, want=0, outcomes=succeeded(store, [one]))
+    assert len(store.reserve_hastily(me, 0, 1, QUEUES).leases) == 1
+
+
+def test_a_seat_that_was_written_off_is_looked_into_first(store: PostgresStore, exchanges: list[str]) -> None:
+    me = seated(store)
+    store.abandon(me, 0, [], b"{}", 3)  # as its supervisor does, under a token of its own
+    put(store)
+    exchanges.clear()
+    assert len(store.reserve_hastily(me, 0, 1, QUEUES).leases) == 1
+    assert "_long" in exchanges, (
+        "what was sent before it was written off would find another token, too, and do nothing"
+    )
 
 
 def test_paused_queues_and_workers_that_were_written_off_get_nothing(store: PostgresStore) -> None:
@@ -103,6 +127,7 @@ def test_paused_queues_and_workers_that_were_written_off_get_nothing(store: Post
     store.pause("default")
     assert store.reserve_hastily(me, 0, 1, QUEUES).leases == []
     store.resume("default")
+    assert store.reserve_hastily(me, 0, 1, ["empty"]).leases == []  # and has heard of the end of the pause
     store.rescue(3, dead=[me])
     assert store.reserve_hastily(me, 0, 1, QUEUES).leases == []
     other = seated(store)
