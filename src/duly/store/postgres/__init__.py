@@ -2,7 +2,8 @@
 
 ``schema_1.sql`` has the tables, ``functions_1.sql`` the hot path, ``statements.sql`` every other statement;
 ``connecting.py`` a connection and its errors, ``database.py`` transactions and trying again, ``exchanging.py`` the
-hot path, ``waking.py`` NOTIFY, ``clock.py`` the server's clock. What it does with them is in ``store.sql``.
+hot path, ``quick.py`` its statements past psycopg's cursors, ``waking.py`` NOTIFY, ``clock.py`` the server's
+clock. What it does with them is in ``store.sql``.
 """
 
 from __future__ import annotations

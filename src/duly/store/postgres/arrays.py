@@ -13,61 +13,56 @@ from typing import Any, ClassVar
 from psycopg import adapt, adapters, pq
 
 _HEAD = struct.Struct(">iiIii")  # dimensions, has nulls, oid of the elements, length, first index
+_EMPTY = struct.Struct(">iiI")
 _LENGTH = struct.Struct(">i")
+_BIGINT, _INT = struct.Struct(">iq"), struct.Struct(">ii")  # with their lengths
 _NULL = _LENGTH.pack(-1)
 
 
-class BigInts(list[int | None]):
-    """bigint[]"""
+class Array(list[Any]):
+    """A list of one type. An empty one has no dimensions."""
 
+    oid: ClassVar[int]
+    element: ClassVar[int]  # its oid
 
-class Ints(list[int]):
-    """integer[]"""
+    def binary(self) -> bytes:
+        """As the server takes it."""
+        if not self:
+            return _EMPTY.pack(0, 0, self.element)
+        return _HEAD.pack(1, 1, self.element, len(self), 1) + b"".join(self._pieces())
 
-
-class Texts(list[str | None]):
-    """text[]"""
-
-
-class Bytes(list[bytes | None]):
-    """bytea[]"""
-
-
-class _ListDumper(adapt.Dumper):
-    format = pq.Format.BINARY
-    element: ClassVar[int]
-
-    def dump(self, obj: Any) -> bytes:
-        if not obj:
-            return struct.pack(">iiI", 0, 0, self.element)
-        return _HEAD.pack(1, 1, self.element, len(obj), 1) + b"".join(self.pieces(obj))
-
-    def pieces(self, values: Any) -> Iterator[bytes]:
+    def _pieces(self) -> Iterator[bytes]:
         """Each element with its length before it."""
         raise NotImplementedError
 
 
-class _BigIntsDumper(_ListDumper):
+class BigInts(Array):
+    """bigint[]; elements may be None."""
+
     oid, element = 1016, 20
 
-    def pieces(self, values: BigInts) -> Iterator[bytes]:
-        pack = struct.Struct(">iq").pack
-        return (_NULL if value is None else pack(8, value) for value in values)
+    def _pieces(self) -> Iterator[bytes]:
+        pack = _BIGINT.pack
+        return (_NULL if value is None else pack(8, value) for value in self)
 
 
-class _IntsDumper(_ListDumper):
+class Ints(Array):
+    """integer[]"""
+
     oid, element = 1007, 23
 
-    def pieces(self, values: Ints) -> Iterator[bytes]:
-        pack = struct.Struct(">ii").pack
-        return (pack(4, value) for value in values)
+    def _pieces(self) -> Iterator[bytes]:
+        pack = _INT.pack
+        return (pack(4, value) for value in self)
 
 
-class _TextsDumper(_ListDumper):
+class Texts(Array):
+    """text[]; elements may be None."""
+
     oid, element = 1009, 25
 
-    def pieces(self, values: Texts) -> Iterator[bytes]:
-        for value in values:
+    def _pieces(self) -> Iterator[bytes]:
+        for value in self:
             if value is None:
                 yield _NULL
             else:
@@ -75,15 +70,24 @@ class _TextsDumper(_ListDumper):
                 yield _LENGTH.pack(len(data)) + data
 
 
-class _BytesDumper(_ListDumper):
+class Bytes(Array):
+    """bytea[]; elements may be None."""
+
     oid, element = 1001, 17
 
-    def pieces(self, values: Bytes) -> Iterator[bytes]:
+    def _pieces(self) -> Iterator[bytes]:
         pack = _LENGTH.pack
-        return (_NULL if value is None else pack(len(value)) + value for value in values)
+        return (_NULL if value is None else pack(len(value)) + value for value in self)
 
 
-for _type, _dumper in (
-    (BigInts, _BigIntsDumper), (Ints, _IntsDumper), (Texts, _TextsDumper), (Bytes, _BytesDumper),
-):  # fmt: skip
-    adapters.register_dumper(_type, _dumper)
+class _Dumper(adapt.Dumper):
+    """For psycopg's cursors."""
+
+    format = pq.Format.BINARY
+
+    def dump(self, obj: Array) -> bytes:
+        return obj.binary()
+
+
+for _type in (BigInts, Ints, Texts, Bytes):
+    adapters.register_dumper(_type, type(f"{_type.__name__}Dumper", (_Dumper,), {"oid": _type.oid}))

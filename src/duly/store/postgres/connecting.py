@@ -41,6 +41,11 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     patience: float | None = None
     process = 0  # the process that made it
+    keeps_statements = False  # it leads to the server itself, where they may be prepared
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kept: set[str] = set()  # the names of those that are (quick.py)
 
     def wait(self, gen: PQGen[Any], interval: float = _INTERVAL, timeout: float | None = None) -> Any:
         return super().wait(gen, interval, self.patience if timeout is None else timeout)
@@ -84,6 +89,7 @@ def connect(conninfo: str) -> tuple[Connection, bool]:
         connection.close()
         raise
     if direct:
+        connection.keeps_statements = True
         connection.prepare_threshold = 2
     return connection, direct
 

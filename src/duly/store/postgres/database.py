@@ -22,7 +22,7 @@ from psycopg.sql import Literal
 from duly.clock import Clock
 from duly.errors import DulyError, StoreError, StoreTooNew, StoreUnavailable
 from duly.store.guard import Guard
-from duly.store.postgres import connecting
+from duly.store.postgres import connecting, quick
 from duly.store.postgres.clock import ServerClock
 from duly.store.postgres.connecting import MISSING, Connection
 from duly.store.postgres.sql import VERSION, Session, Statements
@@ -159,8 +159,7 @@ class Database:
     # -- steps -----------------------------------------------------------------------------------
 
     def _rows(self, connection: Connection, name: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        cursor = connection.cursor(binary=True)
-        return cursor.execute(self.statements.ready(name), values).fetchall()
+        return quick.rows(connection, name, self.statements.numbered(name), values)
 
     def _begin(self, connection: Connection, locks: Sequence[str]) -> None:
         """One round trip: begin, lock, and learn what time it is."""

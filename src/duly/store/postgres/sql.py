@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -30,6 +31,7 @@ class Statements:
         texts = load(_PACKAGE, "statements.sql") | load(_PACKAGE, "gates.sql") | load(_PACKAGE, "moving.sql")
         self._texts = {name: self._placed(text) for name, text in texts.items()}
         self._ready = {name: parameters(text) for name, text in self._texts.items()}
+        self._numbered: dict[str, bytes] = {}
 
     def text(self, name: str) -> str:
         """A statement as it is written."""
@@ -38,6 +40,15 @@ class Statements:
     def ready(self, name: str) -> bytes:
         """A statement as psycopg takes it."""
         return self._ready[name]
+
+    def numbered(self, name: str) -> bytes:
+        """A statement as the server takes it."""
+        found = self._numbered.get(name)
+        if found is None:
+            numbers = itertools.count(1)
+            found = re.sub(r"\?", lambda _: f"${next(numbers)}", self._texts[name]).encode()
+            self._numbered[name] = found
+        return found
 
     def migration(self, version: int) -> bytes:
         """What brings a schema from the version before to this one; a script without parameters."""
