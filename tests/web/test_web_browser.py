@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -225,6 +226,49 @@ def test_an_id_is_copied_over_plain_http_too(store: Store, visit: Visit, base: s
     page.goto(f"{base}/job?id={id}")
     page.get_by_role("button", name="Copy id").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
+
+
+LABELS = """
+window.labels = [];
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  const { a, e } = this.getTransform(), width = this.measureText(text).width;
+  const left = x - width * ({ center: 0.5, right: 1, end: 1 }[this.textAlign] ?? 0);
+  window.labels.push({ text, left: a * left + e, right: a * (left + width) + e, room: this.canvas.width });
+  return write.apply(this, arguments);
+};
+0
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("values", [None, 0.02], ids=["empty", "full"])
+def test_no_label_of_a_chart_is_cut_off(visit: Visit, width: int, values: float | None) -> None:
+    """Not even of an hour that begins and ends at a tick, and when nothing has started in it."""
+    page = visit("/", width=width)
+    expect(page.locator(".chart canvas")).to_have_count(2)
+    page.evaluate(LABELS)
+    page.evaluate(
+        """(value) => {
+          for (const chart of document.querySelectorAll(".chart")) {
+            const spec = JSON.parse(chart.dataset.chart);
+            spec.x = Array.from({ length: 61 }, (_, minute) => 1800000000 + 60 * minute);
+            for (const one of spec.series) one.values = spec.x.map(() => value);
+            chart.dataset.chart = JSON.stringify(spec);
+          }
+          dispatchEvent(new Event("resize"));
+        }""",
+        values,
+    )
+
+    def drawn() -> list[dict[str, Any]] | None:
+        labels: list[dict[str, Any]] = page.evaluate("window.labels")
+        return labels if sum(label["text"] == "09:00" for label in labels) >= 2 else None
+
+    labels = wait_for(drawn, 60)
+    cut = [label for label in labels if label["left"] < 0 or label["right"] > label["room"]]
+    assert cut == []
+    assert any(label["text"] in ("10 ms", "20 ms", "100 ms") for label in labels)  # the scale of lateness
 
 
 def test_charts_are_drawn_and_have_a_table(store: Store, visit: Visit) -> None:

@@ -69,10 +69,10 @@
     const axis = { stroke: quiet, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
     const format = spec.unit === "s" ? seconds : (value) => value == null ? "–" : value.toLocaleString("en");
     return {
-      width: Math.max(element.clientWidth, 200), height: 190, padding: [8, 8, 0, 0],
+      width: Math.max(element.clientWidth, 200), height: 190, padding: [8, spec.days ? 48 : 24, 0, 0], /* half of the last label may stand beside the plot */
       tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1e3), zone),
       cursor: { points: { size: 6 } },
-      scales: { y: spec.log ? { distr: 3, clamp: 1e-4 } : { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
+      scales: { y: spec.log ? { distr: 3, clamp: 1e-4, range: (_, low, high) => low == null ? [1e-3, 1] : uPlot.rangeLog(low, high, 10, true) } : { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
       axes: [{ ...axis, values: (_, ticks) => ticks.map(clock), space: 90 }, { ...axis, size: 62, grid: { ...axis.grid, filter: (_, ticks) => power(ticks) }, filter: (_, ticks) => power(ticks), values: (_, ticks) => ticks.map((tick) => tick == null ? "" : format(tick)) }],
       series: [{ label: "at", value: (_, stamp) => clock(stamp) }, ...spec.series.map((one) => ({
         label: one.label, stroke: resolved(one.color), width: 1.6, value: (_, value) => format(value),
