@@ -21,10 +21,12 @@ from typing import NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
+from duly.parent import end_with
+
 WORKER_MARK = "DULY_WORKER"
 EXECUTOR_MARK = "DULY_EXECUTOR"
 
-_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
+_PR_SET_TIMERSLACK = 29
 
 _HAS_PROC = os.path.exists("/proc/self/environ")
 
@@ -40,13 +42,10 @@ class Process(NamedTuple):
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its supervisor dies, and make sure that has not happened yet."""
+    """Have the kernel kill this process when its supervisor dies, and wake it at the moment it asks for."""
+    end_with(parent)
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)  # ns; the default of 50 µs is lateness
-    if os.getppid() != parent:
-        os._exit(1)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)  # ns; 50 µs would be lateness
 
 
 def boot_id() -> str:

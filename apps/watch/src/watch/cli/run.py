@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from types import FrameType
 
 import click
@@ -16,12 +17,11 @@ from django.contrib.auth import get_user_model
 from waitress.server import create_server
 
 from duly.contrib.django import app
+from duly.parent import end_with
 from watch import planning
 from watch.cli.root import console
 from watch.errors import SettingsError
 from watch.wsgi import application
-
-_PR_SET_PDEATHSIG = 1
 
 
 @click.command()
@@ -36,7 +36,8 @@ def run(crawls: int, notifiers: int, listen: str, no_pages: bool, loglevel: str)
     """Run it until TERM or Ctrl-C: a worker that crawls and notifies at their times, and the pages."""
     listener = None if no_pages else _listener(listen)
     planning.keep_in_step(app)
-    worker = subprocess.Popen(_command(crawls, notifiers, loglevel), start_new_session=True, preexec_fn=_end_with_me)
+    end_with_me = partial(end_with, os.getpid(), signal.SIGTERM)
+    worker = subprocess.Popen(_command(crawls, notifiers, loglevel), start_new_session=True, preexec_fn=end_with_me)
     stop = _Stop(worker)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
@@ -68,11 +69,6 @@ def _command(crawls: int, notifiers: int, loglevel: str) -> list[str]:
         sys.executable, "-m", "watch", "manage", "duly", "worker", "-P", "thread", "-Q", "notify=4,crawl=1",
         "--reserve", f"notify={notifiers}", "-c", str(crawls + notifiers), "-n", "watch", "-l", loglevel,
     ]  # fmt: skip
-
-
-def _end_with_me() -> None:
-    """Run in the worker's process before it begins: the kernel tells it when this process dies, however it does."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _listener(listen: str) -> socket.socket:

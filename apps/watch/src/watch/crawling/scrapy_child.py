@@ -6,12 +6,10 @@ before them.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import logging
 import os
-import signal
 import sys
 from typing import Any
 
@@ -19,7 +17,8 @@ from itemadapter import ItemAdapter
 from scrapy.crawler import CrawlerProcess
 from scrapy.utils.project import get_project_settings
 
-_PR_SET_PDEATHSIG = 1
+from duly.parent import end_with
+
 _MANNERS = {
     "ROBOTSTXT_OBEY": True,
     "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
@@ -52,7 +51,7 @@ class LastError(logging.Handler):
 
 
 def main() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with(os.getppid())
     Writer.output = os.dup(1)  # what a spider prints must not come between the items
     os.dup2(2, 1)
     wanted = json.load(sys.stdin)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
+import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
+from duly.parent import end_with
 from webinars.cli.root import Session, console, pass_session
 from webinars.service import BROWSERS, DESK, Service
 
 if TYPE_CHECKING:
     from webinars.page.app import Page
-
-_PR_SET_PDEATHSIG = 1
 
 
 @click.command()
@@ -32,7 +32,8 @@ def up(session: Session, no_page: bool, loglevel: str) -> None:
     service = session.service
     page = None if no_page else _page(service)
     service.read_soon()
-    worker = subprocess.Popen(_command(service, loglevel), start_new_session=True, preexec_fn=_end_with_me)
+    end_with_me = partial(end_with, os.getpid(), signal.SIGQUIT)
+    worker = subprocess.Popen(_command(service, loglevel), start_new_session=True, preexec_fn=end_with_me)
     stop = _Stop(worker)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
@@ -62,11 +63,6 @@ def _command(service: Service, loglevel: str) -> list[str]:
         sys.executable, "-m", "duly", "-A", "webinars.worker", "worker", "-Q", f"{DESK},{BROWSERS}",
         "--reserve", f"{DESK}=1", "-c", str(slots), "-n", "webinars", "-l", loglevel,
     ]  # fmt: skip
-
-
-def _end_with_me() -> None:
-    """Run in the worker's process before it begins: the kernel tells it when this process dies, however it does."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _page(service: Service) -> Page:
