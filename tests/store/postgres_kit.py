@@ -6,7 +6,7 @@ import itertools
 import os
 
 from duly.ids import new_id
-from duly.job import Exchange, Job, Kind, Lease, Outcome, WorkerInfo
+from duly.job import Exchange, Filter, Job, Kind, Lease, Outcome, State, WorkerInfo
 from duly.store import Store
 
 MINUTE = 60_000_000  # µs
@@ -32,6 +32,10 @@ def put(store: Store, n: int = 1, **fields: object) -> list[str]:
 def succeeded(store: Store, leases: list[Lease]) -> list[Outcome]:
     now = store.now()
     return [Outcome(lease, Kind.SUCCEEDED, now, now, b"1") for lease in leases]
+
+
+def states(store: Store) -> list[State]:
+    return [job.state for job in store.jobs(Filter(), limit=1000).jobs]
 
 
 def take(store: Store, holder: int, want: int = 10, outcomes: list[Outcome] | None = None, slot: int = 0) -> Exchange:

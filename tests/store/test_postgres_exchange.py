@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import psycopg
 import pytest
-from postgres_kit import MINUTE, new_schema, put, succeeded, take, worker
+from postgres_kit import MINUTE, put, states, succeeded, take, worker
 from tests.servers.postgres import PostgresServer
 
 import duly.store
 from duly.ids import new_id
-from duly.job import Filter, Job, Limit, State
-from duly.store import Store
+from duly.job import Job, Limit, State
 from duly.store.postgres import PostgresStore
-
-
-@pytest.fixture
-def schema() -> str:
-    return new_schema()
-
-
-@pytest.fixture
-def store(postgres: PostgresServer, schema: str) -> Iterator[PostgresStore]:
-    store = duly.store.open(postgres.url(schema=schema))
-    assert isinstance(store, PostgresStore)
-    store.now()
-    yield store
-    store.close()
-
-
-def states(store: Store) -> list[State]:
-    return [job.state for job in store.jobs(Filter()).jobs]
 
 
 def test_only_the_jobs_that_a_limit_concerns_take_the_long_way(

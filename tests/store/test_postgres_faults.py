@@ -9,7 +9,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from postgres_kit import MINUTE, new_schema, put, succeeded, take, worker
+from postgres_kit import MINUTE, new_schema, put, states, succeeded, take, worker
 from tests.servers.postgres import PgBouncer, PostgresServer, place, store_url
 from tests.servers.proxy import Proxy
 
@@ -26,11 +26,6 @@ def server() -> Iterator[PostgresServer]:
     """One that may be killed, and so waits for the disk."""
     with place() as folder, PostgresServer(folder / "postgres") as server:
         yield server
-
-
-@pytest.fixture
-def schema() -> str:
-    return new_schema()
 
 
 @pytest.fixture
@@ -55,10 +50,6 @@ def store(proxy: Proxy, direct: Store, schema: str) -> Iterator[Store]:
     store.now()
     yield store
     store.close()
-
-
-def states(store: Store) -> list[State]:
-    return [job.state for job in store.jobs(Filter(), limit=1000).jobs]
 
 
 def exchange(store: Store, holder: int, outcomes: list[Outcome], want: int = 20) -> Exchange:

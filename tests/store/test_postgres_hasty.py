@@ -9,7 +9,7 @@ from contextlib import closing
 
 import psutil
 import pytest
-from postgres_kit import new_schema, put, succeeded, take, worker
+from postgres_kit import new_schema, put, states, succeeded, take, worker
 from tests.servers.postgres import PostgresServer, place, store_url
 from tests.servers.proxy import Proxy
 
@@ -17,7 +17,6 @@ import duly.store
 from duly.errors import StoreUnavailable
 from duly.ids import new_id
 from duly.job import Exchange, Filter, Flag, Job, State
-from duly.store import Store
 from duly.store.hasty import Hasty
 from duly.store.postgres import PostgresStore
 
@@ -54,10 +53,6 @@ def crash(server: PostgresServer) -> Callable[[], None]:
         server.start()
 
     return down_and_up
-
-
-def states(store: Store) -> list[State]:
-    return [job.state for job in store.jobs(Filter()).jobs]
 
 
 def test_a_crash_undoes_what_did_not_wait_for_the_disk(store: PostgresStore, crash: Callable[[], None]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from postgres_kit import MINUTE, new_schema, put, succeeded, take, worker
+from postgres_kit import MINUTE, put, succeeded, take, worker
 from tests.servers.postgres import PostgresServer, store_url
 from tests.servers.proxy import Proxy
 
@@ -16,19 +16,6 @@ from duly.store import Store
 from duly.store.postgres import PostgresStore
 
 QUEUES = ["default"]
-
-
-@pytest.fixture
-def schema() -> str:
-    return new_schema()
-
-
-@pytest.fixture
-def store(postgres: PostgresServer, schema: str) -> Iterator[PostgresStore]:
-    store = duly.store.open(postgres.url(schema=schema))
-    assert isinstance(store, PostgresStore)
-    yield store
-    store.close()
 
 
 def seated(store: Store) -> int:

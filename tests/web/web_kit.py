@@ -118,8 +118,9 @@ def serving(
         yield f"http://127.0.0.1:{port}"
     finally:
         running.should_exit = True
-        thread.join(10)
+        thread.join(60)
         listening.close()
+        assert not thread.is_alive(), "the dashboard did not stop"
 
 
 def leave(context: BrowserContext) -> None:
