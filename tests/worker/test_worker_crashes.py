@@ -316,3 +316,30 @@ def test_no_executor_is_left_when_the_worker_has_gone(shop: Shop) -> None:
     assert worker.end() == 0
     assert not any(alive(pid) for pid in pids)
     assert os.path.exists(shop.folder / "duly.db")
+
+
+@pytest.mark.parametrize("store_url", ["redis"], indirect=True)
+def test_executor_killed_while_it_waits_to_be_given_a_job(shop: Shop) -> None:
+    """The next job is not given to it: an executor that lives has it at once, as the first try."""
+    worker = shop.worker(concurrency=2)
+    for _ in range(2):
+        shop.wait(shop.add("touch"))
+    kill(eventually(lambda: len(worker.executors()) == 2 and worker.executors())[0])
+    job = shop.add("touch")
+    assert shop.wait(job).state == State.SUCCEEDED
+    assert shop.job(job).lost == 0
+
+
+@pytest.mark.parametrize("store_url", ["redis"], indirect=True)
+def test_what_is_given_to_a_worker_that_is_frozen_is_run_by_another(shop: Shop) -> None:
+    """As what it had reserved would be: when its lease has lapsed."""
+    frozen = shop.worker(name="frozen")
+    shop.wait(shop.add("touch"))
+    stopped = [frozen.pid, *frozen.executors()]
+    for pid in stopped:
+        kill(pid, signal.SIGSTOP)
+    job = shop.add("touch")
+    shop.worker(name="other")
+    assert shop.wait(job).state == State.SUCCEEDED
+    for pid in stopped:
+        kill(pid, signal.SIGCONT)

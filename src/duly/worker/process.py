@@ -73,7 +73,7 @@ class ProcessPool:
             pending.extend(leases)
             if not pending:
                 self._rest()
-            else:
+            if pending:
                 self._attempts.offset = seat.offset
                 self._run_batch()
         self._release_pending()
@@ -114,11 +114,16 @@ class ProcessPool:
         return self._seat.now()
 
     def _rest(self) -> None:
+        """Wait; what is pending after that was given meanwhile."""
         self._busy.clear()
         self._board.idle(0)
         self._attempts.rest()
         self._attempts.cancelled.clear()  # they are for jobs that are pending here, and none is
-        self._seat.idle()
+        lease = self._seat.wait_for_job()
+        if lease is not None:
+            self._pending.append(lease)
+            if self._stopping:  # told so before there was something to release
+                self._release_pending()
 
     def _run_batch(self) -> None:
         """Run what is pending, up to the end, or to a job that has to be settled before the next starts."""

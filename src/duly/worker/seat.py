@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,21 +19,24 @@ from duly.errors import StoreCorrupt, StoreTooNew, StoreUnavailable
 from duly.job import ErrorInfo, Kind, Lease, Outcome
 from duly.store import Listener, Store
 from duly.store.hasty import Hasty
+from duly.store.offering import Offering
 
 log = logging.getLogger("duly.worker")
 
 _SYNC_EVERY = 30.0  # seconds after which the store's clock is compared with the host's again
+_SPARE = 0.5  # seconds by which an offer outlives the wait, which looks into the store then
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5  # seconds between two tries while the store does not answer
 
 
 class Seat:
-    """The executor's dealings with the store. :meth:`exchange` and :meth:`idle` belong to one thread."""
+    """The executor's dealings with the store. Exchanging and waiting belong to one thread."""
 
     def __init__(
         self, store: Store, worker: int, slot: int, queues: Sequence[str], poll: float, clock: Clock
     ) -> None:
         self.store = store
-        self.listener: Listener = store.listen("work")
+        self._offers = store.listen_as_seat(worker, slot) if isinstance(store, Offering) else None
+        self.listener: Listener = self._offers or store.listen("work")
         self.offset = 0  # µs; store's clock minus host's
         self._worker = worker
         self._slot = slot
@@ -118,9 +121,14 @@ class Seat:
             self._misses = 0
         elif answer.more:  # go on soon, but not at once: others want to write too
             self._misses = 1
-        if answer.leases and len(turns) > 1 and queues is None and self.turns is turns:
-            self.turns = after(turns, answer.leases[0].queue)
+        if answer.leases and queues is None:
+            self._serve_next_after(answer.leases[0], turns)
         return answer.leases
+
+    def _serve_next_after(self, lease: Lease, turns: tuple[str, ...]) -> None:
+        """The next round begins behind the turn of this job's queue, unless other turns are to be served by now."""
+        if len(turns) > 1 and self.turns is turns:
+            self.turns = after(turns, lease.queue)
 
     def is_sure(self) -> bool:
         """Whether no crash of the store can undo any more what is reserved here; asks it if need be. False: one has,
@@ -149,10 +157,27 @@ class Seat:
         timeout = due if at_most is None else min(due, at_most)
         self._expect = self.listener.wait(timeout) or (due < self._poll and timeout == due)
 
+    def wait_for_job(self) -> Lease | None:
+        """:meth:`idle`, ready to be given a job by whoever stores one: that job, or None."""
+        if self._offers is None:
+            self.idle()
+            return None
+        offers, turns = self._offers, self.turns
+        timeout = self._until(lambda: offers.offer(turns, int((self._poll + _SPARE) * MICROS)))
+        self._expect = offers.wait(timeout) or timeout < self._poll
+        lease = offers.given()
+        if lease is not None:
+            self._misses, self._expect = 0, False
+            self._serve_next_after(lease, turns)
+        return lease
+
     def until_due(self, queues: Sequence[str] | None = None) -> float:
         """Seconds to wait for, at most the poll interval."""
+        return self._until(lambda: self.store.next_due(self.turns if queues is None else queues))
+
+    def _until(self, next_due: Callable[[], int | None]) -> float:
         try:
-            due = self.store.next_due(self.turns if queues is None else queues)
+            due = next_due()
         except StoreUnavailable:  # the next exchange says so
             return self._poll
         if due is None:

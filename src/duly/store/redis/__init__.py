@@ -46,6 +46,7 @@ from duly.store.redis import examining, looking, managing, messaging, recurring,
 from duly.store.redis.moving import Moves
 from duly.store.redis.packing import blob, ref_of, token_of
 from duly.store.redis.running import Running
+from duly.store.redis.seat_listener import SeatListener
 from duly.store.redis.server import Server
 from duly.store.redis.url import parse
 from duly.store.redis.wake import WakeListener
@@ -91,13 +92,14 @@ class RedisStore:
         queues: Sequence[str],
         expect: bool = False,
     ) -> Exchange:
-        if not outcomes and (want <= 0 or not queues):
-            return Exchange([], [])
         return self._running.exchange(worker, slot, outcomes, want, queues, expect)
 
     def next_due(self, queues: Sequence[str]) -> int | None:
         due: int | None = self._server.call("next_due", queues)[0]
         return due
+
+    def listen_as_seat(self, worker: int, slot: int) -> SeatListener:
+        return SeatListener(self._server, self._running, worker, slot)
 
     def save_progress(self, lease: Lease, progress: bytes) -> bool:
         return bool(self._server.call("note", "progress", ref_of(lease.ref), token_of(lease), blob(progress))[0])

@@ -15,7 +15,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import hiredis
@@ -72,6 +72,12 @@ class Connection:
             reader.feed(data)
             answer = reader.gets()
         return answer
+
+    def heard(self, said: bytes) -> Iterator[Any]:
+        """What a subscription brings: the messages that are whole with these bytes. Raises hiredis.HiredisError."""
+        self._reader.feed(said)
+        while (message := self._reader.gets()) is not False:
+            yield message
 
     def is_gone(self) -> bool:
         """Whether the server has closed it, as far as is known here."""

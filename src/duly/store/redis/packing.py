@@ -126,6 +126,12 @@ def lease_of(ref: bytes, body: bytes, state: bytes, token: int) -> Lease:
     )
 
 
+def given_of(told: bytes) -> Lease:
+    """A job that was given: token, ref, the state of one that had none before, and body."""
+    body = 29 + _STATE.size
+    return lease_of(told[16:29], told[body:], told[29:body], int(told[:16], 16))
+
+
 def ref_of(number: int) -> str:
     """A job's number as keys have it."""
     return f"{number:013}"

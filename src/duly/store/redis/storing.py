@@ -12,6 +12,8 @@ from duly.store.redis.running import no_gate
 from duly.store.redis.server import AnswerLost, Server
 
 _AT_ONCE = 1000  # plain jobs that one script stores
+_GIVEN_MOST = 8_000  # bytes of a job that is given to a seat by a message: each node of a cluster gets those
+_NEVER = "1e17"  # µs: an instant after all others
 
 
 def enqueue(server: Server, jobs: Sequence[Job], gates: Sequence[Gate]) -> list[Enqueued]:
@@ -31,7 +33,9 @@ def enqueue(server: Server, jobs: Sequence[Job], gates: Sequence[Gate]) -> list[
 
 def _store_one(server: Server, jobs: Sequence[Job], now: int) -> list[Enqueued]:
     [job] = jobs
-    words = (job.id, str(job.priority), job.queue, str(job.due), body_of(job, now))
+    body = body_of(job, now)
+    before = "" if job.due > now or len(body) > _GIVEN_MOST else _NEVER if job.expires is None else str(job.expires)
+    words = (job.id, str(job.priority), job.queue, str(job.due), body, before)
     try:
         answer = server.call_plain("enqueue_one", words, repeat=False)[0]
     except AnswerLost:

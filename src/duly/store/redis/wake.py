@@ -33,11 +33,11 @@ class WakeListener:
     3. ``close``.
     """
 
-    def __init__(self, server: Server, channel: str) -> None:
+    def __init__(self, server: Server, channel: str, *others: str) -> None:
         """Raises StoreError if the server cannot be reached."""
         self._connection: Connection | None = None
         self._server = server
-        self._channel = f"{server.place.prefix}:wake:{channel}"
+        self._channels = [f"{server.place.prefix}:wake:{name}" for name in (channel, *others)]
         self._selector = selectors.DefaultSelector()  # its descriptor is ready when one of these two is
         self._mine, self._pokes = socket.socketpair()
         self._mine.setblocking(False)
@@ -88,7 +88,7 @@ class WakeListener:
     def _subscribe(self) -> None:
         connection = self._server.connect()
         try:
-            answer = connection.ask(packed((b"SUBSCRIBE", self._channel)))
+            answer = connection.ask(packed((b"SUBSCRIBE", *self._channels)))
         except (OSError, hiredis.HiredisError) as error:
             connection.close()
             raise StoreUnavailable(f"{self._what()}: the server did not answer ({said(error)})") from error
@@ -101,7 +101,7 @@ class WakeListener:
         self._descriptors = (self._mine.fileno(), self._socket.fileno())
 
     def _what(self) -> str:
-        return f"wake-ups of {self._channel}"
+        return f"wake-ups of {self._channels[0]}"
 
     def _subscribe_again(self) -> bool:
         """Whether it listens again, and so may have missed something."""
@@ -116,8 +116,17 @@ class WakeListener:
 
     def _drain(self, ready: set[int]) -> None:
         for sock in (self._mine, self._socket):
-            if sock is not None and sock.fileno() in ready and not _emptied(sock):
+            if sock is None or sock.fileno() not in ready:
+                continue
+            said, there = _emptied(sock)
+            if sock is self._socket:
+                there = there and self._understood(said)
+            if not there:
                 self._leave()
+
+    def _understood(self, said: bytes) -> bool:
+        """Look into what the server said; False if it makes no sense. Here it is enough that it said something."""
+        return True
 
     def _leave(self) -> None:
         connection, self._connection = self._connection, None
@@ -129,15 +138,17 @@ class WakeListener:
         connection.close()
 
 
-def _emptied(sock: socket.socket) -> bool:
+def _emptied(sock: socket.socket) -> tuple[bytes, bool]:
     """Read what is there; False if the other side is gone. A read that brings less than it might was the last, except
     of TLS, which may keep more than the kernel shows."""
+    said = b""
     try:
         while data := sock.recv(_READ):
+            said += data
             if len(data) < _READ and not isinstance(sock, ssl.SSLSocket):
-                return True
+                return said, True
     except _NOTHING:
-        return True
+        return said, True
     except OSError:
         pass
-    return False
+    return said, False

@@ -1,11 +1,12 @@
 -- include:
 -- Reserve the one job that is due, as exchange.lua would: what nearly always happens when somebody idle is woken. It
 -- includes nothing, because the definitions would take longer than all of this. ARGV: the instant if a clock was given,
--- worker, slot, token, and the queues, each once. Answers {now, {}, lease or nothing, 0, 0}, a lease being ref, body, state;
--- {now, "all", 1 or 0}, and nothing is done, if exchange.lua has to do it: there are limits or pauses (1), several are due, or
--- the one has run before or has expired.
+-- worker, slot, token, 1 if the seat has made an offer (which this takes back) or empty, and the queues, each once.
+-- Answers {now, {}, lease or nothing, 0, 0}, a lease being ref, body, state; {now, "all", 1 or 0}, and nothing else is done, if
+-- exchange.lua has to do it: there are limits or pauses (1), several are due, or the one has run before or has expired;
+-- {now, "given"}, and nothing is done, if the seat was given a job.
 
-local P, instant, worker, slot, token = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local P, instant, worker, slot, token, offered = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local call = redis.call
 -- As in keys.lua: a body's head and a state, a running one, and the marks of the one that the other has too.
 local HEAD, STATE, RUNNING, KEPT = '<BBI4dd', '<BI4I4I4BBI4I4c16ddI4I4I4I4', 1, 1 + 4 + 16
@@ -15,11 +16,12 @@ if not now then
     local time = call('TIME')
     now = time[1] * 1000000 + time[2]
 end
+if offered ~= '' and call('HDEL', P .. ':offers:' .. worker, slot) == 0 then return {now, 'given'} end
 if call('EXISTS', P .. ':rules', P .. ':opens') > 0 then return {now, 'all', 1} end
 if not call('ZSCORE', P .. ':alive', worker) then return {now, {}, {}, 0, 0} end
 
 local levels = {}
-for at = 5, #ARGV do
+for at = 6, #ARGV do
     for priority = 9, 0, -1 do levels[#levels + 1] = priority .. ARGV[at] end
 end
 local there, level, name, ref = call('SMISMEMBER', P .. ':levels', unpack(levels)), nil, nil, nil

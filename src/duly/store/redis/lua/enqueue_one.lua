@@ -1,14 +1,19 @@
 -- include:
 -- Store one plain job, as enqueue.lua would: what nearly every call does. It includes nothing, because the definitions
 -- would take longer than all of this, and asks for the time only where somebody may have to be woken. ARGV: the instant if
--- a clock was given, id, priority, queue, due, body. Answers {now or false, 1 stored, 0 its id was there}; {false, "all"}, and
+-- a clock was given, id, priority, queue, due, body, and the instant before which it has to start, or empty if it is not to be
+-- given to a seat that offered to run it. Answers {now or false, 1 stored, 0 its id was there}; {false, "all"}, and
 -- nothing is done, while the store is being moved.
 
-local P, instant, id, priority, queue, due, body = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local P, instant, id, priority, queue, due, body, expires =
+    KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local call = redis.call
-local BLOCK, WAKE_AHEAD = 256, 2000000 -- as in refs.lua and keys.lua
+-- As in refs.lua, keys.lua and take.lua.
+local BLOCK, WAKE_AHEAD = 256, 2000000
+local STATE, RUNNING, KEPT = '<BI4I4I4BBI4I4c16ddI4I4I4I4', 1, 1 + 4 + 16
 
-if call('EXISTS', P .. ':moving') == 1 then return {false, 'all'} end
+local held_up = call('EXISTS', P .. ':rules', P .. ':opens') > 0
+if held_up and call('EXISTS', P .. ':moving') == 1 then return {false, 'all'} end
 
 local number = call('HINCRBY', P .. ':meta', 'job', 1)
 local ref = string.format('%013d', number)
@@ -19,14 +24,49 @@ if number % BLOCK == 0 or number == 1 then
 end
 call('HSET', P .. ':jobs', ref, body)
 
+local now = tonumber(instant)
+local function tell_time()
+    if not now then
+        local time = call('TIME')
+        now = time[1] * 1000000 + time[2]
+    end
+end
+
+-- Give it to a seat that waits: whether one has it. The one that began to wait last is as warm as any can be. A seat whose
+-- process is gone does not listen, and an offer that was taken back has no token any more.
+local idle = P .. ':idle:' .. queue
+local function give()
+    local offer = call('ZPOPMAX', idle)
+    while offer[1] do
+        tell_time()
+        if tonumber(due) > now or tonumber(expires) <= now or tonumber(offer[2]) <= now then return false end
+        local worker, slot = string.match(offer[1], '^(%d+) (%d+)$')
+        local offers = P .. ':offers:' .. worker
+        local made = call('HGET', offers, slot)
+        if made then
+            call('HDEL', offers, slot)
+            local token, channel = string.sub(made, 1, 16), string.sub(made, 17)
+            local state = struct.pack(STATE, RUNNING, 1, 0, 0, 0, bit.band(string.byte(body), KEPT), worker, slot, token,
+                now, 0, 0, 0, 0, 0)
+            if call('PUBLISH', P .. ':wake:seat:' .. channel, token .. ref .. state .. body) > 0 then
+                call('HSET', P .. ':state', ref, state)
+                call('HSET', P .. ':held:' .. worker, ref, slot)
+                return true
+            end
+        end
+        offer = call('ZPOPMAX', idle)
+    end
+    return false
+end
+if expires ~= '' and not held_up and give() then return {now or false, 1} end
+
 local level = P .. ':due:' .. priority .. ':' .. queue
 call('ZADD', level, due, ref)
-if call('ZRANK', level, ref) > 0 then return {false, 1} end
+if call('ZRANK', level, ref) > 0 then return {now or false, 1} end
 call('SADD', P .. ':levels', priority .. queue)
-local now = tonumber(instant)
-if not now then
-    local time = call('TIME')
-    now = time[1] * 1000000 + time[2]
+tell_time()
+if tonumber(due) <= now + WAKE_AHEAD then
+    call('DEL', idle) -- they wait for later
+    call('PUBLISH', P .. ':wake:work', '1')
 end
-if tonumber(due) <= now + WAKE_AHEAD then call('PUBLISH', P .. ':wake:work', '1') end
 return {now, 1}

@@ -1,6 +1,6 @@
 -- include: keys statistics finals records levels jobs refs store deleting gates lanes due take settle
--- Settle outcomes, then reserve, whatever they are and whatever is due (see also exchange.lua). A = {worker, slot, token, want, queues, outcomes, rows of statistics, token of an
--- exchange of this seat whose answer was lost, or false}. Answers {now, false, gate} and does nothing if what comes with
+-- Settle outcomes, then reserve, whatever they are and whatever is due (see also exchange.lua). A = {worker, slot, token, want, queues, outcomes, rows of statistics, tokens of
+-- an exchange of this seat whose answer was lost and of an offer that it has made, or false}. Answers {now, false, gate} and does nothing if what comes with
 -- an outcome names a gate that is nowhere, else {now, places of the refused, leases, more, 1 if there are limits or pauses}, leases
 -- being ref, body, state for each. More: nothing was found, but not everything was looked at.
 
@@ -14,11 +14,14 @@ end
 
 even_if_full()
 
--- What a lost answer reserved nobody runs.
+-- What a lost answer reserved nobody runs, nor what was given without being heard of.
 if lost then
+    redis.call('HDEL', key('offers:' .. worker), slot)
+    local tokens = {}
+    for _, one in ipairs(lost) do tokens[one] = true end
     for _, ref in ipairs(held_by(worker, slot)) do
         local body, s = read(ref)
-        if s.token == lost then release(ref, body, s) end
+        if tokens[s.token] then release(ref, body, s) end
     end
 end
 

@@ -31,6 +31,9 @@
 --   alive                zset id by the end of its lease
 --   gone                 hash id: when it ended, and the end of its lease then (0: left properly)
 --   held:WORKER          hash ref: slot     what it runs
+--   offers:WORKER        hash slot: token and channel of the offer that a seat of it has made (offer.lua)
+--   idle:QUEUE           zset WORKER SLOT   the seats that have made an offer for it, by the end of that; there may be no
+--                                           such offer any more
 --   control, replies     hash id: message (Message below); hash id: JSON
 --   control:WORKER       zset id by id      messages that it has not answered
 --   control-expires      zset id by expires
@@ -61,7 +64,8 @@
 --   audit                hash id: MessagePack (at, JSON of messages.Action)
 --   meta                 hash               version of this layout; the numbers last given: job, worker, control,
 --                                           revision, audit. With ages all that is left when a store is empty.
--- Channels of PUBLISH: wake:work, wake:results, wake:control, wake:replies. The message says nothing.
+-- Channels of PUBLISH: wake:work, wake:results, wake:control, wake:replies. The message says nothing. And wake:seat:CHANNEL,
+-- whose messages are token, ref, state and body of the job that the seat has been given.
 --
 -- Instants are microseconds since 1970, UTC; doubles hold them exactly until the year 2255.
 

@@ -39,5 +39,6 @@ end
 -- A worker is no more; lease is when its lease ended, 0 if it left properly.
 local function end_worker(worker, lease)
     redis.call('ZREM', key('alive'), worker)
+    redis.call('DEL', key('offers:' .. worker))
     redis.call('HSET', key('gone'), worker, cmsgpack.pack({now, lease}))
 end
