@@ -43,12 +43,15 @@ def whole(least: int, most: int | None = None) -> Check:
     return check
 
 
-def seconds(least: float = 0.0) -> Check:
+def seconds(least: float = 0.0, most: float = math.inf) -> Check:
+    limits = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
+
     def check(value: Any) -> float:
         if isinstance(value, timedelta):
             value = value.total_seconds()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
-            raise ValueError(f"expected a number of seconds, {least:g} or more")
+        number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+        if not number or not least <= value <= most:
+            raise ValueError(f"expected a number of seconds, {limits}")
         return float(value)
 
     return check

@@ -192,7 +192,8 @@ class Settings(MutableMapping[str, Any]):
     worker_lease = Setting[float](10.0, checks.seconds(1.0))
     """Seconds without a sign of life after which a worker's jobs are given to others."""
 
-    worker_poll_interval = Setting[float](1.0, checks.seconds(0.001))
+    # Not more: a caller wakes nobody for what is due further ahead (contract.WAKE_AHEAD), and it would be late.
+    worker_poll_interval = Setting[float](1.0, checks.seconds(0.001, most=2.0))
     """Seconds between looks into the store when no wake-up comes."""
 
     worker_max_lost = Setting[int](3, checks.whole(1))

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from duly import ConfigError, Duly
+from duly.clock import MICROS
 from duly.config import NAMES, Settings, store_url
+from duly.store.contract import WAKE_AHEAD
 
 
 def test_defaults_and_both_ways_in() -> None:
@@ -25,6 +27,13 @@ def test_defaults_and_both_ways_in() -> None:
     assert conf.task_default_queue == "default"
     assert set(conf) == set(NAMES)
     assert len(dict(conf)) == len(NAMES)
+
+
+def test_a_worker_looks_as_often_as_callers_rely_on() -> None:
+    """They wake nobody for what is due further ahead, so it would be late."""
+    assert Settings(worker_poll_interval=WAKE_AHEAD / MICROS).worker_poll_interval == 2.0
+    with pytest.raises(ConfigError, match="to 2"):
+        Settings(worker_poll_interval=WAKE_AHEAD / MICROS + 0.1)
 
 
 @pytest.mark.parametrize(

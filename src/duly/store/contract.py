@@ -81,7 +81,7 @@ CAPABILITIES = {
 
 WAKE_AHEAD = 2_000_000
 """µs. A job due further ahead than this needs no wake-up, because whoever waits for work looks at least
-every second by itself, and so finds it before it is due."""
+as often by itself, and so finds it before it is due."""
 
 
 class Listener(Protocol):
