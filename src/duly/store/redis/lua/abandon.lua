@@ -10,10 +10,5 @@ for _, ref in ipairs(held_by(worker, slot)) do
     local id = rest_of(redis.call('HGET', key('jobs'), ref))[1]
     rescued[#rescued + 1] = started[id] and lose(ref, worker, reason, max_lost) or given_back(ref)
 end
-if #rescued > 0 then
-    wake('work')
-    wake('results')
-end
-count_ends()
-wake_up()
+were_taken(rescued)
 return {now, rescued}

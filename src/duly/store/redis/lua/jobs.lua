@@ -88,17 +88,22 @@ local function end_waiting(ref, body, s, message)
     ended(ref, body, s)
 end
 
--- A running job goes back as if it had never been reserved, or ends if it was asked to.
-local function release(ref, body, s)
-    leave_seat(ref, s)
-    s.attempt, s.started, s.log = s.attempt - 1, 0, false
+-- A job that ran waits again, or has ended at that instant if it was asked to cancel meanwhile.
+local function wait_again(ref, body, s, at)
     if s.cancel > 0 then
-        s.state, s.finished = CANCELLED, now
+        s.state, s.finished = CANCELLED, at
         return ended(ref, body, s)
     end
     s.state = WAITING
     write_state(ref, s)
     enter_index(ref, body)
+end
+
+-- A running job goes back as if it had never been reserved, or ends if it was asked to.
+local function release(ref, body, s)
+    leave_seat(ref, s)
+    s.attempt, s.started, s.log = s.attempt - 1, 0, false
+    wait_again(ref, body, s, now)
 end
 
 -- What a worker holds, in a seat of it or in all: refs in the order of age.

@@ -36,6 +36,16 @@ local function given_back(ref)
     return {rest[1], rest[2], queue_of(body), s.state, s.lost}
 end
 
+-- Who waits for work, for results or at a gate is told of the jobs that were taken.
+local function were_taken(jobs)
+    if #jobs > 0 then
+        wake('work')
+        wake('results')
+    end
+    count_ends()
+    wake_up()
+end
+
 -- A worker is no more; lease is when its lease ended, 0 if it left properly.
 local function end_worker(worker, lease)
     redis.call('ZREM', key('alive'), worker)

@@ -27,10 +27,5 @@ for i, worker in ipairs(doomed) do
     end_worker(worker, tonumber(redis.call('ZSCORE', key('alive'), worker)))
     if #rescued >= JOBS_ENOUGH and i < #doomed then break end
 end
-if #rescued > 0 then
-    wake('work')
-    wake('results')
-end
-count_ends()
-wake_up()
+were_taken(rescued)
 return {now, rescued, redis.call('ZCOUNT', key('alive'), '-inf', now)}

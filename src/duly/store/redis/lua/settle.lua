@@ -24,13 +24,7 @@ local function give_back(ref, s, o)
     set_body(ref, body)
     s.error, s.progress, s.log, s.started = blob(o[8]) or false, blob(o[9]) or s.progress, false, 0
     if o[3] == RETRY then s.retries = s.retries + 1 end
-    if s.cancel > 0 then
-        s.state, s.finished = CANCELLED, o[5]
-        return ended(ref, body, s)
-    end
-    s.state = WAITING
-    write_state(ref, s)
-    enter_index(ref, body)
+    wait_again(ref, body, s, o[5])
 end
 
 -- What settling has to look after in jobs that have marks.
