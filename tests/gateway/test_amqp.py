@@ -137,7 +137,11 @@ def tell(i):
         def theirs() -> list[int]:
             return [int(line) for line in notes.read_text().split()] if notes.exists() else []
 
-        until(lambda: len(theirs()) + len(jobs(app, queue)) >= 400, "all, at one of them")
+        try:
+            until(lambda: len(theirs()) + len(jobs(app, queue)) >= 400, "all, at one of them")
+        except AssertionError as error:
+            error.add_note(f"{len(theirs())} there, {len(jobs(app, queue))} here\n{celery.log()}")
+            raise
         ours = [int(job.args.strip(b"[]{},")) for job in jobs(app, queue)]
     assert ours
     assert theirs()
