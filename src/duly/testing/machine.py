@@ -15,14 +15,16 @@ A subclass gives ``make_store(clock)``, and ``Subclass.TestCase`` is the test.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from duly.errors import DuplicateKey
-from duly.job import Change, Filter, Flag, Gate, Job, Kind, Lease, Outcome, Then, WorkerInfo
+from duly.job import Change, Filter, Flag, Gate, Job, Kind, Lease, Outcome, State, Then, WorkerInfo
 from duly.store.contract import Store
+from duly.store.offering import Offering
 from duly.testing.clock import START, ManualClock
 from duly.testing.model import DuplicateKeyError, Entry, Model
 
@@ -182,6 +184,28 @@ class StoreMachine(RuleBasedStateMachine):
         gone = {v.id for v in self.store.jobs(Filter(ids=names, states=("cancelled",))).jobs}
         self.model.expire([entry for entry in expired if entry.job.id in gone])
         return [self.model.entries[lease.id] for lease in leases]
+
+    @precondition(lambda self: isinstance(self.store, Offering))
+    @rule(data=st.data(), id=ids, slot=st.integers(0, 1), ahead=steps, heard=st.booleans())
+    def offer(self, data: st.DataObject, id: str, slot: int, ahead: int, heard: bool) -> None:
+        """A job is stored while a seat offers to run one; whether the seat hears of it, or looks by itself. Mostly in
+        a queue of its own, where often nothing else is due."""
+        queues = data.draw(st.sampled_from([("c",), ("c",), ("b", "c"), ("c", "b")]))
+        assert isinstance(self.store, Offering)
+        worker = self._a_worker(data)
+        with contextlib.closing(self.store.listen_as_seat(worker, slot)) as seat:
+            assert seat.offer(queues, STEP) == self.model.next_due(queues)
+            self._enqueue(Job(id=id, task="t", due=self.clock.now() + ahead, queue="c"))
+            (stored,) = self.store.results([id])
+            assert stored is not None
+            given = stored.state == State.RUNNING and self.model.entries[id].state == State.WAITING
+            if not given or not heard:
+                leases = self.store.exchange(worker, slot, [], 1, queues).leases
+                self._reserved(leases, worker, slot, 1, queues)
+                return
+            while (lease := seat.given()) is None:
+                assert seat.wait(60)
+            self._reserved([lease], worker, slot, 1, queues)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), want=st.integers(0, 2), queues=orders, slot=st.integers(0, 1))
