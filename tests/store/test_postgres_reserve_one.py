@@ -42,7 +42,7 @@ def test_the_next_job_comes_by_queue_priority_due_and_age(store: PostgresStore, 
     put(store, queue="later")
     low = put(store, 2, priority=1)
     [high] = put(store, priority=8)
-    store.enqueue([Job(id=new_id(), task="t", due=store.now() + MINUTE, priority=9)])
+    store.enqueue([Job(id=new_id(), task="t", due=store.now() + MINUTE, priority=1)])
     got = [store.reserve_hastily(me, 0, 10, ["empty", "default", "later"]).leases[0] for _ in range(4)]
     assert [lease.id for lease in got[:3]] == [high, *low]
     assert (got[3].queue, got[3].attempt, len({lease.token for lease in got})) == ("later", 1, 4)
@@ -50,6 +50,20 @@ def test_the_next_job_comes_by_queue_priority_due_and_age(store: PostgresStore, 
     assert exchanges == [], "nothing of this asks for more"
     assert store.confirm(me, 0)
     assert take(store, me, outcomes=succeeded(store, got)).refused == []
+
+
+def test_a_priority_of_which_nothing_is_due_is_in_the_way_of_no_other(
+    store: PostgresStore, exchanges: list[str]
+) -> None:
+    me = seated(store)
+    store.enqueue([Job(id=new_id(), task="t", due=store.now() + MINUTE, priority=9)])
+    exchanges.clear()
+    assert store.reserve_hastily(me, 0, 1, QUEUES).leases == []
+    assert exchanges == []
+    [low] = put(store, priority=1)
+    put(store, queue="later")
+    [first, last] = [store.reserve_hastily(me, 0, 1, ["default", "later"]).leases[0] for _ in range(2)]
+    assert (first.id, last.queue) == (low, "later")
 
 
 def expired(store: Store) -> None:

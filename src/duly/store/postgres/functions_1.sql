@@ -274,13 +274,19 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH head AS MATERIALIZED (
+        -- What is first in a queue is looked at; where that is not due, another priority may be, and is not looked for here.
         SELECT level.seq, level.fits
-        FROM unnest(turns) q CROSS JOIN generate_series(9, 0, -1) p CROSS JOIN LATERAL (
-            SELECT seq, flags & 13 = 0 AND (expires IS NULL OR expires > instant) AND task <> ALL (limited) AS fits
-            FROM duly.jobs
-            WHERE state = 0 AND lane IS NULL AND queue = q AND priority = p AND due <= instant
-            ORDER BY due, seq LIMIT 1 FOR UPDATE SKIP LOCKED
-        ) level
+        FROM unnest(turns) q CROSS JOIN LATERAL (
+            SELECT priority, due FROM duly.jobs WHERE state = 0 AND lane IS NULL AND queue = q
+            ORDER BY priority DESC, due, seq LIMIT 1
+        ) first LEFT JOIN LATERAL (
+            SELECT seq, due <= instant AND flags & 13 = 0 AND (expires IS NULL OR expires > instant)
+                AND task <> ALL (limited) AS fits
+            FROM duly.jobs WHERE first.due <= instant AND state = 0 AND lane IS NULL AND queue = q
+            ORDER BY priority DESC, due, seq LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) level ON true
+        WHERE first.due <= instant OR EXISTS (SELECT FROM duly.jobs
+            WHERE state = 0 AND lane IS NULL AND queue = q AND priority < first.priority)
         LIMIT 1
     ), free AS MATERIALIZED (
         SELECT (SELECT rules FROM duly.meta) = rules_known AND NOT EXISTS (SELECT FROM duly.lanes WHERE opens <= instant) AS free

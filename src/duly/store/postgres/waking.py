@@ -179,6 +179,7 @@ class Waker(LocalHub):
         self._changed.set()
 
     def _serve(self, connection: Connection) -> None:
+        connection.add_notify_handler(lambda told: self._pass_on(told.channel))  # what comes with an answer
         while not self._stop:
             for channel in list(self._listeners):
                 self._tend(connection, channel, self._marks.setdefault(channel, _Mark()))
@@ -189,10 +190,14 @@ class Waker(LocalHub):
                 with contextlib.suppress(BlockingIOError):
                     self._ears.recv(4096)
             if connection.fileno() in ready:
-                heard = {notify.channel for notify in connection.notifies(timeout=0)}
-                for channel in list(self._listeners):
-                    if self._statements.channel(channel) in heard:
-                        self.notify(channel)
+                connection.pgconn.consume_input()
+                while (told := connection.pgconn.notifies()) is not None:
+                    self._pass_on(told.relname.decode())
+
+    def _pass_on(self, heard: str) -> None:
+        for channel in list(self._listeners):
+            if self._statements.channel(channel) == heard:
+                self.notify(channel)
 
     def _tend(self, connection: Connection, channel: str, mark: _Mark) -> None:
         """Bring what the server knows of a channel to what is so."""
