@@ -8,9 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -87,7 +86,7 @@ def make_app(store: str) -> Duly:
     @app.task(name="proj.flaky", bind=True, max_retries=5)
     def flaky(self: Any) -> str:
         if self.request.retries < 1:
-            raise self.retry(countdown=2, exc=KeyError("not yet"))
+            raise self.retry(countdown=3600, exc=KeyError("not yet"))
         return "now"
 
     @app.task(name="proj.becomes", bind=True)
@@ -97,9 +96,7 @@ def make_app(store: str) -> Duly:
     @app.task(name="proj.steps", bind=True)
     def steps(self: Any) -> str:
         self.update_state(state="HALF", meta={"done": 50})
-        end = time.monotonic() + 30
-        while not released.wait(0.05):
-            assert time.monotonic() < end
+        assert released.wait(120)
         return "whole"
 
     return app
@@ -159,20 +156,23 @@ print(r.state, repr(r.result), "in fail" in r.traceback)
 
 def test_states_on_the_way_are_told(app: Duly, celery: CeleryProgram) -> None:
     released.clear()
-    seen = threading.Timer(4, released.set)
-    seen.start()
-    said = celery.run("""
+    said = celery.run(
+        """
 import time
 a, b = steps.delay(), flaky.delay()
-seen = set()
-end = time.time() + 30
-while not (a.ready() and b.ready()) and time.time() < end:
-    seen |= {("a", a.state, str(a.info)), ("b", b.state, repr(b.info))}
-    time.sleep(0.1)
-print(("a", "HALF", "{'done': 50}") in seen, ("b", "RETRY", "KeyError('not yet')") in seen, a.get(), b.get())
-""")
-    seen.join()
-    assert said.splitlines() == ["True True whole now"]
+end = time.time() + 60
+while (a.state, b.state) != ("HALF", "RETRY") and time.time() < end: time.sleep(0.05)
+print(a.id, b.id)
+print(a.state, a.info, b.state, repr(b.info))
+""",
+        90,
+    )
+    ids, states = said.splitlines()
+    assert states == "HALF {'done': 50} RETRY KeyError('not yet')"
+    released.set()
+    app.move(ids.split()[1], countdown=0)
+    said = celery.run(f"print(*[AsyncResult(id).get(timeout=60) for id in {ids.split()!r}])", 90)
+    assert said.splitlines() == ["whole now"]
 
 
 def test_a_chain_goes_on_and_its_results_hang_together(app: Duly, celery: CeleryProgram) -> None:
@@ -243,13 +243,9 @@ print((add.s(1, 2) | becomes.s(4) | add.s(1000)).apply_async().get(timeout=20))
 
 
 def test_ignored_results_are_not_written(app: Duly, celery: CeleryProgram) -> None:
-    said = celery.run("""
-import time
-r = add.apply_async((1, 1), ignore_result=True)
-add.delay(1).get(timeout=20)
-time.sleep(0.5)
-print(app.AsyncResult(r.id).state)
-""")
+    id = celery.run("print(add.apply_async((1, 1), ignore_result=True).id)").strip()
+    until(lambda: app.AsyncResult(id).state == "succeeded", "its end")
+    said = celery.run(f"add.delay(1).get(timeout=60); print(AsyncResult({id!r}).state)", 90)  # the next one was told
     assert said.splitlines() == ["PENDING"]
 
 
@@ -409,15 +405,18 @@ def test_gateways_that_are_killed_lose_no_answer(tmp_path: Path, shared_redis: R
     (tmp_path / "proj.py").write_text(WORKER + ADDING)
     command = [sys.executable, "-m", "duly", "-A", "proj", "worker", "-c", "1", "-Q", "here"]
     worker = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **urls})
-    killed, done = 0, threading.Event()
+    enough, done = tmp_path / "enough", threading.Event()
 
     def kill_gateways() -> None:
-        nonlocal killed
-        while not done.wait(0.7):
+        """Three, each some time after it was started."""
+        killed = 0
+        while killed < 3 and not done.wait(0.7):
             for child in psutil.Process(worker.pid).children():
-                if "gatekeeper" in " ".join(child.cmdline()):
-                    child.kill()
-                    killed += 1
+                with suppress(psutil.Error):  # it has just ended by itself
+                    if "gatekeeper" in " ".join(child.cmdline()):
+                        child.kill()
+                        killed += 1
+        enough.touch()
 
     killer = threading.Thread(target=kill_gateways)
     with (
@@ -427,12 +426,14 @@ def test_gateways_that_are_killed_lose_no_answer(tmp_path: Path, shared_redis: R
         try:
             until(lambda: bool(app.store.workers()), "the worker")
             killer.start()
-            threading.Timer(8, done.set).start()
-            said = celery.run("""
-chains = [(add.s(i, 1) | add.s(100)).apply_async() for i in range(100)]
-chords = [chord([add.s(i, 1), add.s(i, 2), add.s(i, 3)], tsum.s()).apply_async() for i in range(30)]
-print([r.get(timeout=60) for r in chains] == [i + 101 for i in range(100)])
-print([r.get(timeout=60) for r in chords] == [3 * i + 6 for i in range(30)])
+            said = celery.run(f"""
+right = True
+while right and not os.path.exists({str(enough)!r}):
+    chains = [(add.s(i, 1) | add.s(100)).apply_async() for i in range(100)]
+    chords = [chord([add.s(i, 1), add.s(i, 2), add.s(i, 3)], tsum.s()).apply_async() for i in range(30)]
+    right = [r.get(timeout=60) for r in chains] == [i + 101 for i in range(100)]
+    right = right and [r.get(timeout=60) for r in chords] == [3 * i + 6 for i in range(30)]
+print(right)
 """, patience=150)  # fmt: skip
             until(lambda: not app.store.unanswered(1), "all are told")
         finally:
@@ -440,8 +441,7 @@ print([r.get(timeout=60) for r in chords] == [3 * i + 6 for i in range(30)])
             killer.join()
             worker.kill()
             worker.wait()
-        assert said.split() == ["True", "True"]
-        assert killed > 2
+        assert said.split() == ["True"]
         assert all(job.attempt == 1 for job in app.jobs(Filter(), limit=1000).jobs)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -86,8 +85,10 @@ def test_now_is_live_until_it_is_switched_off(store: Store, visit: Visit) -> Non
     page.on("request", lambda request: asked.append(request.url))
     page.get_by_role("button", name="Live: on").click()
     expect(page.get_by_role("button", name="Live: off")).to_be_visible()
-    put(store, queue="later")
-    time.sleep(5)  # two pictures would have been made: nothing may be asked for while it is off
+    other = visit("/")
+    for queue in ("later", "last"):  # two pictures are made: nothing may be asked for while it is off
+        put(store, queue=queue)
+        expect(other.get_by_role("link", name=queue)).to_be_visible()
     assert asked == []
     expect(page.get_by_role("link", name="later")).to_have_count(0)
     page.keyboard.press("l")

@@ -266,7 +266,7 @@ def test_a_selection_is_changed_and_what_cannot_be_is_left(store: Store, client:
 def test_jobs_stored_after_it_was_confirmed_are_left(store: Store, client: Client) -> None:
     put(store, ahead=3600)
     before = store.now()
-    time.sleep(0.002)
+    wait_for(lambda: store.now() > before)
     late = put(store, ahead=3600)
     client.post("/jobs/bulk", {"verb": "cancel", "q": "state:scheduled", "until": str(before)})
     wait_for(lambda: store.actions()[0].state == "done")
