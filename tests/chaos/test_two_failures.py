@@ -14,11 +14,11 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 from chaos_log import Event, parse
 from chaos_run import POOLS, Run
+from tests.waiting import eventually
 
 from duly.clock import MICROS
 from duly.ids import new_id
@@ -27,7 +27,6 @@ from duly.testing import World
 
 LEASE = 1.0  # seconds
 AHEAD = 3.5  # seconds; several leases
-PATIENCE = 30.0
 _serials = itertools.count()
 
 
@@ -43,15 +42,8 @@ def view(run: Run, job: Job) -> JobView:
     return run.store.jobs(Filter(ids=(job.id,))).jobs[0]
 
 
-def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, f"did not happen within {PATIENCE} s"
-        time.sleep(0.01)
-
-
 def wait_for(run: Run, job: Job) -> None:
-    until(lambda: view(run, job).state == State.SUCCEEDED)
+    eventually(lambda: view(run, job).state == State.SUCCEEDED)
 
 
 def starts(run: Run, job: Job) -> list[Event]:
@@ -62,7 +54,7 @@ def starts(run: Run, job: Job) -> list[Event]:
 def ready(run: Run) -> None:
     """Wait until every worker has registered."""
     pids = {worker.pid for worker in run.workers}
-    until(lambda: pids <= {worker.pid for worker in run.store.workers()})
+    eventually(lambda: pids <= {worker.pid for worker in run.store.workers()})
 
 
 def test_nobody_holds_a_job_until_its_due(run: Run) -> None:

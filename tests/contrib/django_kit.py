@@ -8,29 +8,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tests.servers.process import free_port
+from tests.waiting import eventually
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1] / "examples" / "django_reminders"
-PATIENCE = 30.0  # seconds
-T = TypeVar("T")
-
-
-def eventually(what: Callable[[], T], patience: float = PATIENCE) -> T:
-    """Wait until ``what`` gives something true, and give that."""
-    end = time.monotonic() + patience
-    while not (found := what()):
-        assert time.monotonic() < end, f"did not happen within {patience} s: {what}"
-        time.sleep(0.01)
-    return found
 
 
 class Started:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from django_kit import PROJECT, Office, eventually
+from django_kit import PROJECT, Office
+from tests.waiting import eventually
 
 CALLS_ON_COMMIT = """
 from django.db import transaction

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django_kit import Office, eventually
+from django_kit import Office
 from tests.servers.postgres import PostgresServer, place
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

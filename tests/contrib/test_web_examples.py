@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django_kit import PROJECT, Site, Started, eventually
+from django_kit import PROJECT, Site, Started
 from tests.servers.process import free_port
+from tests.waiting import eventually
 
 EXAMPLES = PROJECT.parent
 

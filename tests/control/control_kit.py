@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from duly.clock import MICROS
 from duly.ids import new_id
@@ -12,9 +11,7 @@ from duly.job import Filter, Job, JobView, Kind, Lease, Outcome, State, WorkerIn
 from duly.store.contract import Store
 from duly.testing.clock import START
 
-T = TypeVar("T")
 LEASE = 10 * MICROS
-PATIENCE = 20.0  # seconds
 
 
 def job(**fields: Any) -> Job:
@@ -52,12 +49,3 @@ def view(store: Store, id: str) -> JobView:
 
 def state(store: Store, id: str) -> State:
     return view(store, id).state
-
-
-def eventually(what: Callable[[], T]) -> T:
-    """Wait until ``what`` gives something true, and give that."""
-    end = time.monotonic() + PATIENCE
-    while not (found := what()):
-        assert time.monotonic() < end, f"did not happen within {PATIENCE} s: {what}"
-        time.sleep(0.005)
-    return found

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from control_kit import eventually, job, state, view
+from control_kit import job, state, view
+from tests.waiting import eventually
 
 import duly.store
 from duly.celery import Celery

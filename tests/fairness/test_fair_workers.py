@@ -12,7 +12,8 @@ from duly.ids import new_id
 from duly.job import Job, State
 
 sys.path.append(str(Path(__file__).parent.parent / "worker"))
-from worker_kit import Shop, Worker, eventually
+from tests.waiting import eventually
+from worker_kit import Shop, Worker
 
 
 class Fair(Shop):

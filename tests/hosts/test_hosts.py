@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from tests.servers.hosts import Host, Network
 from tests.servers.redis import RedisServer
+from tests.waiting import eventually
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0  # seconds
@@ -72,13 +72,6 @@ class Site:
         rows = (line.split() for line in (self._folder / "notes").read_text().splitlines())
         notes = [Note(what, int(i), host, int(at)) for what, i, host, at in rows]
         return [note for note in notes if job is None or note.job == job]
-
-
-def eventually(what: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, "did not happen"
-        time.sleep(0.02)
 
 
 class FarRedis(RedisServer):

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres import place as server_place
 from tests.servers.redis import RedisServer
+from tests.waiting import eventually
 
 from duly import store as stores
 from duly.ids import new_id
@@ -25,13 +25,6 @@ from duly.store.moving import moves_of
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0  # seconds
-
-
-def eventually(what: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, "did not happen"
-        time.sleep(0.01)
 
 
 def command(*words: str) -> list[str]:

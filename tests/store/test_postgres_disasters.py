@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,6 +14,7 @@ from postgres_kit import put, succeeded, take, worker
 from tests.servers.disk import SmallDisk
 from tests.servers.postgres import PostgresServer, new_cluster, place
 from tests.servers.process import found_program
+from tests.waiting import eventually
 
 import duly.store
 from duly.errors import StoreUnavailable
@@ -108,7 +108,7 @@ def test_a_standby_takes_over_with_all_that_was_acknowledged(folder: Path) -> No
         with psycopg.connect(primary.conninfo(), autocommit=True) as admin:
             admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
             admin.execute("SELECT pg_reload_conf()")
-            until(lambda: admin.execute("SELECT sync_state FROM pg_stat_replication").fetchall() == [("sync",)])
+            eventually(lambda: admin.execute("SELECT sync_state FROM pg_stat_replication").fetchall() == [("sync",)])
         url = f"postgresql://postgres@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/postgres?timeout=30"
         store = duly.store.open(url)
         me = worker(store)
@@ -126,13 +126,6 @@ def test_a_standby_takes_over_with_all_that_was_acknowledged(folder: Path) -> No
         assert len(answer.leases) == 2
         states = sorted(job.state for job in store.jobs(Filter()).jobs)
         assert states == [State.RUNNING] * 2 + [State.SUCCEEDED] * 4
-        until(lambda: put(store) and heard.wait(0.2))
+        eventually(lambda: put(store) and heard.wait(0.2))
         heard.close()
         store.close()
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

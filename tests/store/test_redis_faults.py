@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisReplica, RedisSentinel, RedisServer
+from tests.waiting import eventually
 
 import duly.store
 from duly.errors import StoreError, StoreTooNew, StoreUnavailable
@@ -74,13 +75,6 @@ def done(lease: Lease) -> Outcome:
 
 def states(store: Store) -> dict[str, State]:
     return {one.id: one.state for one in store.jobs(Filter(), limit=1000).jobs}
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
 
 
 # -- the server goes and comes back ------------------------------------------------------------------

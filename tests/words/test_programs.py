@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import worker_run
+from tests.waiting import eventually
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CELERY = {"DULY_AS_CELERY": "1"}
@@ -139,7 +140,7 @@ def test_webinar_poll(tmp_path: Path) -> None:
     webinars(place, 3)
     with worker_run.worker(place, "-A", "duly_poll", "worker", "-c", "1"):
         assert run(place, "duly_poll.py") == ["found 2", "and again 2"]
-        worker_run.eventually(lambda: attended(place))
+        eventually(lambda: attended(place))
     assert attended(place) == "Threats of today\n"
     assert "read the calendar" in "".join(
         run(place, "-m", "duly", "-A", "duly_poll", "schedule", "list", COLUMNS="200")
@@ -154,7 +155,7 @@ def test_webinar_poll_as_celery(tmp_path: Path) -> None:
     webinars(place, 3)
     with worker_run.worker(place, "--as-celery", "-A", "celery_poll", "worker", "-c", "1"):
         assert run(place, "celery_poll.py", **CELERY) == ["found 2", "and again 2"]
-        worker_run.eventually(lambda: attended(place))
+        eventually(lambda: attended(place))
     assert attended(place) == "Threats of today\n"
     celery = ("-m", "celery", "-A", "celery_poll")
     assert "read the calendar" in "".join(run(place, *celery, "schedule", "list", COLUMNS="200", **CELERY))

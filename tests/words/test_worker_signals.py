@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import worker_run
+from tests.waiting import eventually
 
 APP = """
 import logging, os
@@ -62,13 +63,13 @@ def test_what_a_worker_says_in_its_life(tmp_path: Path) -> None:
         return [line.rsplit(" ", 1)[0] for line in notes.read_text().splitlines()] if notes.exists() else []
 
     with worker_run.worker(tmp_path, "-A", "signalled", "worker", "-n", "w1"):
-        worker_run.eventually(lambda: "greeted task" in told())
+        eventually(lambda: "greeted task" in told())
         run = worker_run.environment(tmp_path)
         subprocess.run(
             [sys.executable, "-c", "from signalled import die; die.apply_async(max_retries=0)"],
             cwd=tmp_path, env=run, check=True,
         )  # fmt: skip
-        worker_run.eventually(lambda: told().count("worker_process_init None") >= 3)  # two, and one after a death
+        eventually(lambda: told().count("worker_process_init None") >= 3)  # two, and one after a death
     lines = [line.partition("@")[0] for line in told()]
     once = ["celeryd_init w1", "celeryd_after_setup w1", "worker_init w1", "worker_ready w1"]
     assert [line for line in lines if line in once] == once
@@ -83,10 +84,10 @@ def test_a_program_may_set_up_logging_itself(tmp_path: Path) -> None:
     (tmp_path / "logged.py").write_text(LOGGING)
     own = tmp_path / "own.log"
     with worker_run.worker(tmp_path, "-A", "logged", "worker", "-c", "1", "-l", "INFO") as log:
-        worker_run.eventually(own.exists)
+        eventually(own.exists)
         subprocess.run(
             [sys.executable, "-c", "from logged import speak; speak.delay()"],
             cwd=tmp_path, env=worker_run.environment(tmp_path), check=True,
         )  # fmt: skip
-        worker_run.eventually(lambda: "MINE spoken" in own.read_text())
+        eventually(lambda: "MINE spoken" in own.read_text())
         assert "spoken" not in log.read_text()

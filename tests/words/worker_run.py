@@ -6,23 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-T = TypeVar("T")
-PATIENCE = 30.0  # seconds
-
-
-def eventually(what: Callable[[], T]) -> T:
-    """Wait until ``what`` gives something true, and give that."""
-    end = time.monotonic() + PATIENCE
-    while not (found := what()):
-        assert time.monotonic() < end, f"did not happen within {PATIENCE} s: {what}"
-        time.sleep(0.01)
-    return found
+from tests.waiting import PATIENCE, eventually
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tests.conftest import on_every_store
-from worker_kit import Shop, eventually
+from tests.waiting import eventually
+from worker_kit import Shop
 
 from duly.job import Filter, Flag, State
 

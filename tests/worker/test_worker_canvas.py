@@ -6,7 +6,8 @@ import os
 import signal
 
 from tests.conftest import on_every_store
-from worker_kit import Shop, eventually, kill
+from tests.waiting import eventually
+from worker_kit import Shop, kill
 
 from duly.job import Filter, Flag, Gate, Job, State
 

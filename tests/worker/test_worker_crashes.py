@@ -9,7 +9,8 @@ import time
 import psutil
 import pytest
 from tests.conftest import on_every_store
-from worker_kit import Shop, Worker, alive, eventually, kill
+from tests.waiting import eventually
+from worker_kit import Shop, Worker, alive, kill
 
 from duly.ids import new_id
 from duly.job import Job, State

@@ -8,7 +8,8 @@ import sqlite3
 from typing import Any
 
 import pytest
-from worker_kit import Shop, eventually
+from tests.waiting import eventually
+from worker_kit import Shop
 
 from duly.job import Filter, State
 

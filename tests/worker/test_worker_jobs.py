@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from tests.conftest import on_every_store
-from worker_kit import Shop, eventually
+from tests.waiting import eventually
+from worker_kit import Shop
 
 from duly.ids import new_id
 from duly.job import Filter, Job, State

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import on_every_store
-from worker_kit import Shop, alive, eventually
+from tests.waiting import eventually
+from worker_kit import Shop, alive
 
 from duly.job import State
 from duly.worker import proctree

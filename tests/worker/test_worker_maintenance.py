@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import on_every_store
-from worker_kit import Shop, eventually
+from tests.waiting import eventually
+from worker_kit import Shop
 
 from duly import store as stores
 from duly.clock import SYSTEM, SystemClock

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 
-from worker_kit import Shop, eventually
+from tests.waiting import eventually
+from worker_kit import Shop
 
 from duly.cli.status import standings
 from duly.job import Filter, State

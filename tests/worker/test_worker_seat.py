@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker_kit import eventually
+from tests.waiting import eventually
 
 from duly import store as stores
 from duly.clock import MICROS, SYSTEM

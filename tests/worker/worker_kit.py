@@ -8,12 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
+from tests.waiting import PATIENCE, eventually
 
 from duly import store as stores
 from duly.ids import new_id
@@ -21,8 +20,6 @@ from duly.job import Filter, Job, JobView, State
 from duly.worker import proctree
 
 HERE = Path(__file__).parent
-PATIENCE = 15.0  # seconds; how long to wait for what has to happen
-T = TypeVar("T")
 
 _RUN = """
 import json, os, sys
@@ -35,17 +32,6 @@ def say(info):
     os.rename(ready + ".new", ready)  # whole, once it is there
 sys.exit(run(WorkerOptions(**options), say))
 """
-
-
-def eventually(what: Callable[[], T], patience: float = PATIENCE) -> T:
-    """Wait until ``what`` gives something true, and give that."""
-    end = time.monotonic() + patience
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < end, f"did not happen within {patience} s: {what}"
-        time.sleep(0.005)
 
 
 class Worker:
