@@ -163,9 +163,11 @@ class Seat:
             self.idle()
             return None
         offers, turns = self._offers, self.turns
-        timeout = self._until(lambda: offers.offer(turns, int((self._poll + _SPARE) * MICROS)))
+        lapse, begun = int((self._poll + _SPARE) * MICROS), self._clock.now()
+        timeout = self._until(lambda: offers.offer(turns, lapse))
         self._expect = offers.wait(timeout) or timeout < self._poll
-        lease = offers.given()
+        # Who was frozen meanwhile may have lost its lease: the next exchange says whether the job is still its own.
+        lease = offers.given() if self._clock.now() - begun <= lapse else None
         if lease is not None:
             self._misses, self._expect = 0, False
             self._serve_next_after(lease, turns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,19 +24,26 @@ class Running:
 
     An exchange whose answer was lost may have reserved jobs of which nobody here knows. So its token is kept, and
     the next exchange of that seat gives them back. So is that of an offer, until the job that was given is here.
+    Two threads of an executor share its seat, so each call is done, and what it means noted, before the next begins.
     """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._lost: dict[Seat, str] = {}
-        self._offered: dict[Seat, str] = {}
+        self._lock = threading.RLock()  # a signal handler is told by the server that it may not be here
+        self._lost: dict[Seat, list[str]] = {}
+        self._offered: dict[Seat, tuple[str, frozenset[str]]] = {}  # token and queues
         self._limited = False  # there were limits or pauses at the last exchange
 
     def exchange(
         self, worker: int, slot: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], expect: bool
     ) -> Exchange:
-        seat = worker, slot
-        if not outcomes and (want <= 0 or not queues) and seat not in self._offered:
+        with self._lock:
+            return self._exchange((worker, slot), outcomes, want, queues, expect)
+
+    def _exchange(
+        self, seat: Seat, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], expect: bool
+    ) -> Exchange:
+        if not outcomes and (want <= 0 or not queues) and not self._unheard(seat):
             return Exchange([], [])
         number, token = _new_token()
         rows, described = _described(outcomes, self._server.now()) if outcomes else ([], [])
@@ -45,9 +53,9 @@ class Running:
             )
             if answer is None:
                 plain = all(map(_is_plain, outcomes))
-                answer = self._call(plain, seat, (worker, slot, token, want, queues, described, rows))
+                answer = self._call(plain, seat, (*seat, token, want, queues, described, rows))
         except AnswerLost:
-            self._lost[seat] = token
+            self._lost.setdefault(seat, []).append(token)
             raise
         if answer[0] is None:
             raise no_gate(answer[1].decode())
@@ -80,29 +88,41 @@ class Running:
     def _call(self, plain: bool, seat: Seat, parameters: tuple[Any, ...]) -> list[Any]:
         """By the shorter script that will do; where there are limits, or something is to be given back, only the long
         one does."""
-        unheard = [kept[seat] for kept in (self._lost, self._offered) if seat in kept]
+        unheard = self._unheard(seat)
         if plain and not self._limited and not unheard:
             answer = self._server.call("exchange", *parameters, repeat=False)
             if answer[0] != b"all":
                 return answer
         return self._server.call("exchange_all", *parameters, unheard or False, repeat=False)
 
+    def _unheard(self, seat: Seat) -> list[str]:
+        """The tokens under which it may hold what it does not know of."""
+        tokens = self._lost.get(seat, [])
+        return [*tokens, self._offered[seat][0]] if seat in self._offered else list(tokens)
+
     def offer(self, worker: int, slot: int, channel: str, queues: Sequence[str], lapse: int) -> int | None:
         """See ``offering.SeatListener``; the channel is the one it listens to."""
-        assert (worker, slot) not in self._offered, "the seat's exchange takes an offer back first"
-        _, token = _new_token()
-        self._offered[worker, slot] = token
-        # Not repeated: if the first had been made, and used, there would be two jobs with one token.
-        due: int | None = self._server.call("offer", worker, slot, token, channel, queues, lapse, repeat=False)[0]
+        with self._lock:
+            assert (worker, slot) not in self._offered, "the seat's exchange takes an offer back first"
+            _, token = _new_token()
+            self._offered[worker, slot] = token, frozenset(queues)
+            # Not repeated: if the first had been made, and used, there would be two jobs with one token.
+            said = self._server.call("offer", worker, slot, token, channel, queues, lapse, repeat=False)
+        due: int | None = said[0]
         return due
 
     def given(self, worker: int, slot: int, told: bytes) -> Lease | None:
-        """The job that ``enqueue_one.lua`` tells of, if it was given for the last offer of this seat."""
-        token = self._offered.get((worker, slot))
-        if token is None or told[:16] != token.encode():
-            return None
-        del self._offered[worker, slot]
-        return given_of(told)
+        """The job that ``enqueue_one.lua`` tells of, if it was given for the last offer of this seat, and not because
+        of an older one for a queue that it served then; the next exchange gives that back."""
+        with self._lock:
+            token, queues = self._offered.get((worker, slot), ("", frozenset[str]()))
+            if not token or told[:16] != token.encode():
+                return None
+            lease = given_of(told)
+            if lease.queue not in queues:
+                return None
+            del self._offered[worker, slot]
+            return lease
 
 
 def _new_token() -> tuple[int, str]:

@@ -33,7 +33,8 @@ local function tell_time()
 end
 
 -- Give it to a seat that waits: whether one has it. The one that began to wait last is as warm as any can be. A seat whose
--- process is gone does not listen, and an offer that was taken back has no token any more.
+-- process is gone does not listen, and an offer that was taken back has no token any more. Nothing is sent to who does not
+-- listen here: replicas and the other nodes of a cluster hear it too, and whoever hears it runs the job.
 local idle = P .. ':idle:' .. queue
 local function give()
     local offer = call('ZPOPMAX', idle)
@@ -45,12 +46,13 @@ local function give()
         local made = call('HGET', offers, slot)
         if made then
             call('HDEL', offers, slot)
-            local token, channel = string.sub(made, 1, 16), string.sub(made, 17)
-            local state = struct.pack(STATE, RUNNING, 1, 0, 0, 0, bit.band(string.byte(body), KEPT), worker, slot, token,
-                now, 0, 0, 0, 0, 0)
-            if call('PUBLISH', P .. ':wake:seat:' .. channel, token .. ref .. state .. body) > 0 then
+            local token, channel = string.sub(made, 1, 16), P .. ':wake:seat:' .. string.sub(made, 17)
+            if call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
+                local state = struct.pack(STATE, RUNNING, 1, 0, 0, 0, bit.band(string.byte(body), KEPT), worker, slot, token,
+                    now, 0, 0, 0, 0, 0)
                 call('HSET', P .. ':state', ref, state)
                 call('HSET', P .. ':held:' .. worker, ref, slot)
+                call('PUBLISH', channel, token .. ref .. state .. body)
                 return true
             end
         end
