@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.servers.redis import RedisCluster, RedisReplica, RedisServer
+from tests.waiting import eventually
 
 from duly.clock import MICROS
 from duly.ids import new_id
@@ -62,13 +62,6 @@ def put(store: RedisStore, queue: str = "default") -> str:
     id = new_id()
     store.enqueue([Job(id=id, task="t", due=0, queue=queue)])
     return id
-
-
-def eventually(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + SOON
-    while not what():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 def state(store: RedisStore, id: str) -> State:
