@@ -346,6 +346,22 @@ def test_a_full_server_gives_nothing_and_stores_nothing(world: World) -> None:
     assert world.store.counts() == []
 
 
+def test_who_may_not_ask_who_listens_stores_all_the_same(world: World) -> None:
+    """Half of a job would be worse than a job that is not given."""
+    seat = world.waiting()
+    world.server.ask("ACL", "SETUSER", "caller", "on", ">secret", "~*", "&*", "+@all", "-pubsub")
+    place = world.url.removeprefix("redis://")
+    caller = RedisStore(f"redis://caller:secret@{place}", world.clock)
+    id = new_id()
+    try:
+        caller.enqueue([Job(id=id, task="t", due=world.clock.now())])
+    finally:
+        caller.close()
+        world.server.ask("ACL", "DELUSER", "caller")
+    assert silent(world, seat)
+    assert [lease.id for lease in world.take()] == [id]
+
+
 def test_offers_leave_no_keys(world: World) -> None:
     seat = world.waiting("a", "b", lapse=MICROS)
     prefix = f"{{duly:{world.url.split('=')[1]}}}"

@@ -47,7 +47,8 @@ local function give()
         if made then
             call('HDEL', offers, slot)
             local token, channel = string.sub(made, 1, 16), P .. ':wake:seat:' .. string.sub(made, 17)
-            if call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
+            local listening = redis.pcall('PUBSUB', 'NUMSUB', channel) -- an error: a user who may not ask
+            if not listening.err and listening[2] > 0 then
                 local state = struct.pack(STATE, RUNNING, 1, 0, 0, 0, bit.band(string.byte(body), KEPT), worker, slot, token,
                     now, 0, 0, 0, 0, 0)
                 call('HSET', P .. ':state', ref, state)
