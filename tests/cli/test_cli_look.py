@@ -41,6 +41,18 @@ def test_jobs_lists_newest_first_and_json_is_exact(duly: Duly, store: Store) -> 
     assert "in 1h" in shown or "in 59m" in shown
 
 
+@pytest.mark.parametrize("words", [["jobs"], ["jobs", "--json"], ["show", "ID"], ["show", "ID", "--json"]])
+def test_what_a_task_declares_sensitive_is_not_shown(duly: Duly, store: Store, words: list[str]) -> None:
+    options = b'{"sensitive":["password",1]}'
+    job = a_job(store, args=(["ann", "hunter2"], {"password": "swordfish"}), options=options)
+    shown = duly(*(job.id if word == "ID" else word for word in words))
+    assert shown.status == 0
+    assert "hunter2" not in shown.out
+    assert "swordfish" not in shown.out
+    assert "ann" in shown.out
+    assert "•••" in shown.out
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [

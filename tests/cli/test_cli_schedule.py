@@ -9,6 +9,9 @@ from typing import Any
 import psycopg
 from tests.servers.postgres import PostgresServer
 
+from duly.job import Schedule
+from duly.store import Store
+
 
 def test_a_schedule_from_add_to_remove(duly: Any, tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path}/s.db", "--tz", "Europe/Paris")
@@ -59,3 +62,13 @@ def test_a_schedule_goes_to_the_store_that_was_named(duly: Any, shared_postgres:
     with psycopg.connect(shared_postgres.conninfo(database)) as connection:
         (made,) = connection.execute("SELECT to_regnamespace('duly')").fetchall()
     assert made == (None,)
+
+
+def test_what_a_task_declares_sensitive_is_not_shown(duly: Any, store: Store) -> None:
+    hides = {"args": b'[["ann","hunter2"],{}]', "options": b'{"sensitive":[1]}'}
+    store.put_schedule(Schedule(name="nightly", rule=b"{}", task="t", next=9 * 10**15, **hides))  # type: ignore[arg-type]
+    for words in (["show", "nightly"], ["show", "nightly", "--json"]):
+        shown = duly("schedule", *words)
+        assert shown.status == 0
+        assert "hunter2" not in shown.out
+        assert "•••" in shown.out

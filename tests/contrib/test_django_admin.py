@@ -127,6 +127,17 @@ def test_the_page_of_a_job_shows_all_and_escapes_it(boss: Site, store: Store) ->
         assert said in html.unescape(text)
 
 
+def test_what_a_task_declares_sensitive_is_not_shown(boss: Site, store: Store) -> None:
+    a_job(store, args=(["ann", "hunter2"], {"password": "swordfish"}), options=b'{"sensitive":["password",1]}')
+    listed = boss.page("/admin/duly/job/")[1]
+    path = re.search(r'<th scope="row"><a href="([^"]+)"', listed)
+    assert path
+    for text in (listed, boss.page(path[1])[1]):
+        assert "hunter2" not in text
+        assert "swordfish" not in text
+        assert "•••" in html.unescape(text)
+
+
 def test_an_unknown_job(boss: Site, store: Store) -> None:
     status, text = boss.page("/admin/duly/job/nobody/change/")
     assert status == 404

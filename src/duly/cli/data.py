@@ -8,6 +8,7 @@ import msgspec
 
 from duly.cli.text import compact, decode
 from duly.job import Attempt, Flag, JobView
+from duly.secrecy import visible
 
 Object = dict[str, Any]
 
@@ -30,8 +31,8 @@ def call_parts(args: bytes) -> tuple[Any, Any]:
 
 
 def job_data(job: JobView, now: int) -> Object:
-    """Everything about a job but its log and history."""
-    args, kwargs = call_parts(job.args)
+    """Everything about a job but its log, its history and what its task declares sensitive."""
+    args, kwargs = call_parts(visible(job))
     return {
         "id": job.id,
         "task": job.task,

@@ -17,6 +17,7 @@ from duly.cli.table import Column, lay_out
 from duly.cli.text import clean, clean_lines, decode, shorten
 from duly.job import STATE_NAMES, Attempt, ErrorInfo, Flag, JobView, Progress
 from duly.keepsake import readable
+from duly.secrecy import visible
 
 SYMBOLS = dict(zip(STATE_NAMES, "◷⋯•↻▸✓✗⊘?", strict=True))
 PLAIN_SYMBOLS = dict(zip(STATE_NAMES, "~:.^>+!-?", strict=True))  # where the terminal's encoding has no others
@@ -84,7 +85,7 @@ def job_lines(jobs: Sequence[JobView], look: Look) -> list[Text]:
         ended.cells.append(Text("" if job.finished is None else times.relative(job.finished, look.now)))
         tries.cells.append(Text(str(job.attempt) if job.attempt > 1 else ""))
         worker.cells.append(Text(clean(job.worker or "")))
-        args.cells.append(Text(shorten(arguments(job.args), LIST_LIMIT)))
+        args.cells.append(Text(shorten(arguments(visible(job)), LIST_LIMIT)))
     return lay_out([state, ident, task, due, detail, ended, queue, args, tries, worker], look.width)
 
 
@@ -197,7 +198,7 @@ def _fact(label: str, value: str) -> Text:
 
 
 def _identity(job: JobView) -> list[tuple[str, str]]:
-    positional, keyword = call_parts(job.args)
+    positional, keyword = call_parts(visible(job))
     return [
         ("id", clean(job.id)),
         ("key", clean(job.key or "")),

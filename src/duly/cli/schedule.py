@@ -24,6 +24,7 @@ from duly.cli.text import clean, plural
 from duly.clock import MICROS, from_micros
 from duly.errors import ConfigError
 from duly.job import CatchUp, Filter, Overlap, Schedule
+from duly.secrecy import visible
 from duly.why import argument
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def show(session: Session, name: str, as_json: bool) -> None:
     if as_json:
         session.json(schedule_data(one))
         return
-    args, kwargs = (b"" if part is None else bytes(part) for part in call_parts(one.args))
+    args, kwargs = (b"" if part is None else bytes(part) for part in call_parts(visible(one)))
     facts = [
         ("schedule", one.name), ("runs", words_of(one)), ("rule", one.rule.decode("utf-8", "replace")),
         ("task", one.task), ("arguments", f"{args.decode()} {kwargs.decode()}"),
@@ -292,7 +293,7 @@ def words_of(one: Schedule) -> str:
 
 def schedule_data(one: Schedule) -> dict[str, Any]:
     """A schedule as a JSON object: exact instants and durations (µs), stored JSON untouched."""
-    args, kwargs = call_parts(one.args)
+    args, kwargs = call_parts(visible(one))
     fields = {name: getattr(one, name) for name in one.__struct_fields__}
     return fields | {
         "rule": raw(one.rule), "runs": words_of(one), "args": args, "kwargs": kwargs,

@@ -20,6 +20,7 @@ from duly.contrib.django.moments import moment
 from duly.contrib.django.store_admin import SELECTED, StoreAdmin, answering
 from duly.errors import ConfigError
 from duly.job import STATE_NAMES, Attempt, Change, Filter, JobView, State
+from duly.secrecy import visible
 from duly.store.contract import Order
 
 PAGE = 100  # jobs on a page of the list
@@ -145,7 +146,7 @@ def row(job: JobView, now: int) -> dict[str, Any]:
         "id": job.id,
         "task": job.task,
         "state": job.state_name(now),
-        "arguments": shorten(arguments(job.args), ARGUMENTS),
+        "arguments": shorten(arguments(visible(job)), ARGUMENTS),
         "queue": job.queue,
         "due": moment(job.due),
         "when": times.relative(job.due, now),
@@ -156,7 +157,7 @@ def row(job: JobView, now: int) -> dict[str, Any]:
 
 def facts(job: JobView) -> list[tuple[str, Any]]:
     """All else there is to say of a job, where there is something to say; instants as datetimes."""
-    positional, keyword = call_parts(job.args)
+    positional, keyword = call_parts(visible(job))
     late = None if job.started is None else times.span(max(job.started - job.due, 0))
     named: dict[str, Any] = {
         "arguments": value_text(positional),
