@@ -195,7 +195,7 @@ def test_who_was_frozen_does_not_run_what_it_was_given_meanwhile(place: Place) -
 
     thread = threading.Thread(target=freeze_and_put)
     thread.start()
-    got = seat.wait_for_job()
+    got = seat.wait_for_job(2_500_000)
     thread.join(SOON)
     assert got is None
     place.caller.rescue(3, [place.worker], lapsed=False)

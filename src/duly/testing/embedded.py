@@ -50,8 +50,8 @@ def embedded_worker(
                       slots=concurrency, tasks=tuple(sorted(app.tasks)))  # fmt: skip
     worker = store.register(info, int(_LEASE * MICROS))
     go = Go(worker=worker, name=f"{info.name}@{info.host}", slot=0, pool="thread", slots=concurrency, queues=served,
-            homes=(None,) * concurrency, poll=_POLL, soft_time_limit=app.conf.task_soft_time_limit, time_limit=None,
-            max_tasks=None, reload=False)  # fmt: skip
+            homes=(None,) * concurrency, poll=_POLL, lease=_LEASE,
+            soft_time_limit=app.conf.task_soft_time_limit, time_limit=None, max_tasks=None, reload=False)  # fmt: skip
     mine = board.private(concurrency)
     attempts = Attempts(app, go, mine, SYSTEM)
     seat = Seat(store, worker, 0, served, _POLL, SYSTEM)

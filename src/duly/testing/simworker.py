@@ -69,7 +69,7 @@ class SimWorker:
         self._next_beat = 0
         self._board = board.private(slots)
         go = Go(worker=0, name=name, slot=0, pool="process", slots=slots, queues=queues,
-                homes=(None,) * slots, poll=1.0,
+                homes=(None,) * slots, poll=1.0, lease=lease,
                 soft_time_limit=None, time_limit=None, max_tasks=None, reload=False)  # fmt: skip
         self._attempts = Attempts(world.app, go, self._board, world.clock)
         self._guard = Guard()

@@ -130,6 +130,7 @@ class Crew:
                 queues=plan.turns_of(child.slot),
                 homes=plan.homes_of(child.slot),
                 poll=plan.poll,
+                lease=plan.lease,
                 soft_time_limit=plan.soft_time_limit,
                 time_limit=plan.time_limit,
                 max_tasks=plan.max_tasks,

@@ -55,6 +55,7 @@ class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go", tag_field="say"):
     queues: tuple[str, ...]  # one round of turns
     homes: tuple[str | None, ...]  # for each slot the one queue it is kept for; None: any
     poll: float  # seconds between looks at the store when no wake-up comes
+    lease: float  # seconds that a renewal lasts
     soft_time_limit: float | None
     time_limit: float | None
     max_tasks: int | None  # leave after so many

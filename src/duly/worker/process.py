@@ -19,6 +19,7 @@ import time
 from collections import deque
 from typing import TypeVar
 
+from duly.clock import MICROS
 from duly.job import Flag, Kind, Lease, Outcome
 from duly.worker.attempt import Attempts
 from duly.worker.board import Board
@@ -39,6 +40,9 @@ SLOW = 3_000
 LOOK = 1_000
 """µs between two looks at other queues while a batch runs; and how much of their work a look takes in."""
 
+SPARE = 500_000
+"""µs by which an offer to run a job outlives the wait for one, which ends with a look into the store."""
+
 T = TypeVar("T")
 
 _NEVER = 1 << 62  # µs
@@ -54,6 +58,8 @@ class ProcessPool:
         self._board = board
         self._attempts = attempts
         self._guard = SignalGuard()
+        # µs. A lease is renewed each third of it, so who is still within half of one has not lost it.
+        self._lapse = int(min(go.poll * MICROS + SPARE, go.lease * MICROS / 2))
         self._left = go.max_tasks  # jobs until this executor leaves; None: no end
         self._pending: deque[Lease] = deque()  # reserved, not started
         self._done: deque[Outcome] = deque()  # ended, not settled
@@ -119,7 +125,7 @@ class ProcessPool:
         self._board.idle(0)
         self._attempts.rest()
         self._attempts.cancelled.clear()  # they are for jobs that are pending here, and none is
-        lease = self._seat.wait_for_job()
+        lease = self._seat.wait_for_job(self._lapse)
         if lease is not None:
             self._pending.append(lease)
             if self._stopping:  # told so before there was something to release

@@ -24,7 +24,6 @@ from duly.store.offering import Offering
 log = logging.getLogger("duly.worker")
 
 _SYNC_EVERY = 30.0  # seconds after which the store's clock is compared with the host's again
-_SPARE = 0.5  # seconds by which an offer outlives the wait, which looks into the store then
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5  # seconds between two tries while the store does not answer
 
 
@@ -157,13 +156,13 @@ class Seat:
         timeout = due if at_most is None else min(due, at_most)
         self._expect = self.listener.wait(timeout) or (due < self._poll and timeout == due)
 
-    def wait_for_job(self) -> Lease | None:
-        """:meth:`idle`, ready to be given a job by whoever stores one: that job, or None."""
+    def wait_for_job(self, lapse: int) -> Lease | None:
+        """:meth:`idle`, ready to be given a job by whoever stores one, for ``lapse`` µs: that job, or None."""
         if self._offers is None:
             self.idle()
             return None
         offers, turns = self._offers, self.turns
-        lapse, begun = int((self._poll + _SPARE) * MICROS), self._clock.now()
+        begun = self._clock.now()
         timeout = self._until(lambda: offers.offer(turns, lapse))
         self._expect = offers.wait(timeout) or timeout < self._poll
         # Who was frozen meanwhile may have lost its lease: the next exchange says whether the job is still its own.
