@@ -17,7 +17,7 @@ from tests.waiting import eventually
 import duly.store
 from duly.errors import StoreError, StoreTooNew, StoreUnavailable
 from duly.ids import new_id
-from duly.job import Filter, Job, Kind, Lease, Outcome, State, WorkerInfo
+from duly.job import COUNT_CAP, Filter, Job, Kind, Lease, Outcome, State, WorkerInfo
 from duly.store import Store
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
@@ -130,7 +130,7 @@ def test_a_producer_does_not_notice_a_restart(server: RedisServer, store: Store)
     thread.join()
     assert errors == []
     assert None not in store.results(told)
-    assert store.counts()[0].scheduled == len(told), "one was stored twice, or somebody else's"
+    assert store.counts()[0].scheduled == min(len(told), COUNT_CAP), "one was stored twice, or somebody else's"
 
 
 def test_a_frozen_server_is_said_to_be_so_and_may_come_back(server: RedisServer, proxy: Proxy) -> None:
