@@ -50,6 +50,7 @@ class Scene:
     grace: float = 1.0
     facts: dict[str, str] = field(default_factory=dict)
     record: bool = False
+    alone: bool = False  # in a browser of its own
 
 
 @dataclass
@@ -101,8 +102,22 @@ async def play(scenes: list[Scene], site: Site, folder: Path) -> dict[str, Direc
             return await _play(launched, scene, site, folder)
 
     async with browser.launch(BrowserSettings()) as launched:
-        ended = await asyncio.gather(*(one(launched, scene) for scene in scenes))
+        ended = await asyncio.gather(
+            *(one(launched, scene) for scene in scenes if not scene.alone),
+            *(_play_alone(scene, site, folder) for scene in scenes if scene.alone),
+        )
     return {direction.scene.room: direction for direction in ended}
+
+
+async def _play_alone(scene: Scene, site: Site, folder: Path) -> Direction:
+    """In a browser of its own, for Chromium at times crashes as a whole where a page of it does. Then the scene was
+    another one, and is played again."""
+    for attempt in range(5):
+        async with browser.launch(BrowserSettings()) as launched:
+            direction = await _play(launched, scene, site, folder / f"alone-{attempt}")
+            if launched.is_connected():
+                return direction
+    raise AssertionError(f"{scene.room}: the browser crashed each time")
 
 
 async def _play(launched: Browser, scene: Scene, site: Site, folder: Path) -> Direction:

@@ -137,7 +137,7 @@ SCENES = [
     Scene("register", options="consent,register", script=registered, record=True),
     Scene("player-ends", script=player_ends),
     Scene("disconnected", script=disconnected),
-    Scene("crashes", script=page_crashes),
+    Scene("crashes", script=page_crashes, alone=True),
     Scene("closed", script=page_is_closed),
     Scene("removed", script=removed),
     Scene("denied", "denied"),
