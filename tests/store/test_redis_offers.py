@@ -160,17 +160,10 @@ def test_what_was_given_to_a_seat_that_leaves_waits_again(world: World) -> None:
     assert [lease.attempt for lease in world.take(slot=1)] == [1]
 
 
-def test_an_exchange_takes_the_offer_back(world: World) -> None:
+@pytest.mark.parametrize("want", [0, 1])
+def test_an_exchange_takes_the_offer_back(world: World, want: int) -> None:
     seat = world.waiting()
-    assert world.take() == []
-    id = world.put()
-    assert silent(world, seat)
-    assert world.state(id) is State.WAITING
-
-
-def test_an_exchange_that_wants_nothing_takes_it_back_too(world: World) -> None:
-    seat = world.waiting()
-    assert world.take(want=0) == []
+    assert world.take(want=want) == []
     id = world.put()
     assert silent(world, seat)
     assert world.state(id) is State.WAITING
